@@ -1,0 +1,172 @@
+//! `login`: stores a credential.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, IsTerminal, Read};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow, bail};
+use jiff::Timestamp;
+use zeroize::Zeroizing;
+
+use super::output::{self, Failure, Outcome};
+use super::{Context, Form};
+use crate::credential::{Credential, MAX_SECRET};
+use crate::exit::Code;
+use crate::issuer::Issuer;
+use crate::scope::Scope;
+use crate::secret::Secret;
+use crate::{text, time};
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Registry, or registry and path: `docker.io`, `registry.example.com:5000`, `quay.io/team`, `*.example.com`
+    scope: String,
+    /// User name
+    #[arg(short, long, value_name = "USER")]
+    username: String,
+    /// Read the password from standard input
+    #[arg(long)]
+    password_stdin: bool,
+    /// Read the password from a file: UTF-8, or UTF-16 with a byte order mark
+    #[arg(long, value_name = "FILE", conflicts_with = "password_stdin")]
+    password_file: Option<PathBuf>,
+    /// Refused: everybody on the node could read it
+    #[arg(short, long, value_name = "PASSWORD", hide = true)]
+    password: Option<String>,
+    /// What turns the password into the answer
+    #[arg(long, value_name = "ISSUER", default_value = "static")]
+    issuer: String,
+    /// Setting of the issuer, such as `cache=300s`; may be repeated
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    settings: Vec<String>,
+    /// When the password itself ends: `2027-01-31T00:00:00Z`
+    #[arg(long, value_name = "TIME")]
+    expires_at: Option<String>,
+}
+
+pub(super) fn run(args: Args, context: &Context) -> Outcome {
+    let credential = read(args).map_err(|error| Failure::new(Code::Usage, error))?;
+    let scope = credential.scope.clone();
+    let mut writer = context.store.write()?;
+    let others: Vec<Scope> = writer.credentials().iter().map(|stored| stored.scope.clone()).collect();
+    if let Some(tied) = others.iter().find(|other| scope.ties_with(other)) {
+        let error = anyhow!("`{scope}` and the stored `{tied}` fit the same images equally well");
+        return Err(Failure::new(Code::Conflict, error).with_remedy("store one of them without its wildcard"));
+    }
+    let replaced = writer.put(credential);
+    writer.commit()?;
+
+    let warnings = neighbours(&scope, &others);
+    for warning in &warnings {
+        output::say(&format!("warning: {warning}"));
+    }
+    match context.form {
+        Form::Json => output::print_json(
+            &serde_json::json!({ "scope": scope.as_str(), "replaced": replaced, "warnings": warnings }),
+        )?,
+        Form::Text => output::say(&format!("{} the credential for `{scope}`", if replaced { "replaced" } else { "stored" })),
+    }
+    Ok(Code::Done)
+}
+
+/// Reads and checks everything before the store is locked.
+fn read(args: Args) -> anyhow::Result<Credential> {
+    let Args { scope, username, password_stdin, password_file, password, issuer, settings, expires_at } = args;
+    if password.map(Zeroizing::new).is_some() {
+        bail!("a password is never taken from an argument, where everybody on the node could read it; use `--password-stdin`");
+    }
+    let scope: Scope = scope.parse()?;
+    let issuer = Issuer::by_name(&issuer)?;
+    let settings = parse_settings(&settings)?;
+    let now = time::now();
+    let expires_at = expires_at.map(|text| parse_expiry(&text, now)).transpose()?;
+    let secret = if let Some(path) = password_file {
+        read_password_file(&path)?
+    } else if password_stdin {
+        read_password(io::stdin().lock()).context("cannot read the password from standard input")?
+    } else if io::stdin().is_terminal() {
+        prompt(&scope)?
+    } else {
+        bail!("no terminal to ask for the password; use `--password-stdin` or `--password-file`");
+    };
+    issuer.check(&username, &secret, &settings)?;
+    Ok(Credential {
+        scope,
+        username,
+        secret: Secret::new(secret),
+        issuer: issuer.name().to_owned(),
+        settings,
+        expires_at,
+        updated_at: now,
+        origin: "login".to_owned(),
+    })
+}
+
+fn parse_settings(settings: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut parsed = BTreeMap::new();
+    for setting in settings {
+        let (name, value) = setting.split_once('=').context("`--set` takes `name=value`")?;
+        if parsed.insert(name.to_owned(), value.to_owned()).is_some() {
+            bail!("`--set` gives the same setting twice");
+        }
+    }
+    Ok(parsed)
+}
+
+fn parse_expiry(text: &str, now: i64) -> anyhow::Result<i64> {
+    // jiff's message quotes the text; the place of a mistake in twenty characters needs no pointing out.
+    let Ok(time) = text.parse::<Timestamp>() else {
+        bail!("`--expires-at` takes a time with its zone, such as `2027-01-31T00:00:00Z`");
+    };
+    if time.as_second() <= now {
+        bail!("`--expires-at` lies in the past");
+    }
+    Ok(time.as_second())
+}
+
+fn read_password_file(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    let file = File::open(path).with_context(|| format!("cannot open `{}`", path.display()))?;
+    read_password(file).with_context(|| format!("cannot read the password from `{}`", path.display()))
+}
+
+/// Reads text up to its end, without the line break that editors and `echo` put there.
+fn read_password(input: impl Read) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    // Twice the limit, as UTF-16 may be, and the whole size from the start.
+    let limit = 2 * MAX_SECRET + 16;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(limit));
+    input.take(limit as u64).read_to_end(&mut bytes)?;
+    let text = text::decode(&bytes).context("it is neither UTF-8 nor UTF-16 with a byte order mark")?;
+    let password = text.strip_suffix('\n').map_or(&*text, |line| line.strip_suffix('\r').unwrap_or(line));
+    let password = Zeroizing::new(password.as_bytes().to_vec());
+    if let std::borrow::Cow::Owned(text) = text {
+        drop(Zeroizing::new(text));
+    }
+    Ok(password)
+}
+
+fn prompt(scope: &Scope) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    let password = rpassword::prompt_password(format!("Password for {scope}: ")).context("cannot read the password")?;
+    Ok(Zeroizing::new(password.into_bytes()))
+}
+
+/// Says what else is stored for the same host: more often than not, one of the two is a mistake.
+fn neighbours(scope: &Scope, others: &[Scope]) -> Vec<String> {
+    let same_host = others.iter().filter(|other| *other != scope && other.shares_domain(scope));
+    same_host
+        .filter_map(|other| {
+            let (path, other_path) = (scope.path(), other.path());
+            if is_below(other_path, path) {
+                Some(format!("`{other}` is stored as well, and stays in use for its images"))
+            } else if is_below(path, other_path) {
+                Some(format!("`{other}` is stored as well; `{scope}` now comes first for its images"))
+            } else {
+                None
+            }
+        })
+        .collect()
+}
+
+fn is_below(path: &str, parent: &str) -> bool {
+    path.strip_prefix(parent).is_some_and(|rest| parent.is_empty() || rest.starts_with('/'))
+}

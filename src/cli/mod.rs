@@ -1,0 +1,141 @@
+//! The operator's command line. Standard output is data, standard error is talk; [`crate::exit::Code`] is the verdict.
+
+mod explain;
+mod generate;
+mod list;
+mod login;
+mod logout;
+mod output;
+mod store;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::exit::Code;
+use crate::store::Store;
+use crate::{env, platform};
+use output::Failure;
+
+/// Answers the kubelet's requests for registry credentials from a sealed store on this node
+///
+/// Without arguments, and with a standard input that is no terminal, this program is the kubelet's plugin, as with the
+/// command `get-credentials`.
+#[derive(Parser)]
+#[command(name = "keyring-credential-provider", version, max_term_width = 100)]
+struct Cli {
+    /// Directory of the store
+    #[arg(long, global = true, value_name = "DIR")]
+    store: Option<PathBuf>,
+    /// Form of what is printed on standard output
+    #[arg(long, global = true, value_name = "FORM", default_value = "text")]
+    output: Form,
+    /// Say what is done, on standard error; again for more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Form of standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make, describe, re-key or lock the sealed store
+    #[command(subcommand)]
+    Store(store::Command),
+    /// Store a credential, in place of the one of the same scope
+    Login(login::Args),
+    /// Remove a credential
+    Logout(logout::Args),
+    /// List what is stored, without secrets
+    List,
+    /// Show what the kubelet would get for an image, and why
+    Explain(explain::Args),
+    /// Write man pages or shell completions
+    #[command(subcommand)]
+    Generate(generate::Command),
+    /// Answer the kubelet: a request on standard input, the answer on standard output
+    #[command(name = crate::plugin::VERB)]
+    GetCredentials,
+}
+
+/// What every command gets.
+struct Context {
+    store: Store,
+    form: Form,
+}
+
+/// Runs the command line and returns the exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(error),
+    };
+    start_log(cli.verbose);
+    let dir = cli.store.or_else(env::store_dir).unwrap_or_else(platform::default_store_dir);
+    let context = Context { store: Store::at(dir), form: cli.output };
+    tracing::debug!(store = %context.store.dir().display(), account = platform::account(), "starting");
+    let result = match cli.command {
+        Command::Store(command) => store::run(command, &context),
+        Command::Login(args) => login::run(args, &context),
+        Command::Logout(args) => logout::run(&args, &context),
+        Command::List => list::run(&context),
+        Command::Explain(args) => explain::run(&args, &context),
+        Command::Generate(command) => generate::run(&command),
+        Command::GetCredentials => Err(Failure::new(
+            Code::Usage,
+            anyhow::anyhow!("`{}` must be the first argument", crate::plugin::VERB),
+        )),
+    };
+    match result {
+        Ok(code) => code.into(),
+        Err(failure) => failure.report(),
+    }
+}
+
+/// Prints what clap has to say, without repeating a word that might be a secret in the wrong place.
+fn usage(mut error: clap::Error) -> ExitCode {
+    let is_answer = matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    );
+    if !is_answer {
+        for kind in [ContextKind::InvalidArg, ContextKind::InvalidValue, ContextKind::InvalidSubcommand] {
+            let hide = matches!(error.get(kind), Some(ContextValue::String(word)) if !word.starts_with("--") && !word.starts_with('<'));
+            if hide {
+                error.insert(kind, ContextValue::String("...".to_owned()));
+            }
+        }
+        error.remove(ContextKind::SuggestedArg);
+        error.remove(ContextKind::SuggestedValue);
+    }
+    // A closed standard output or error leaves nobody to tell.
+    let _ = error.print();
+    if is_answer && error.exit_code() == 0 { Code::Done.into() } else { Code::Usage.into() }
+}
+
+fn start_log(verbose: u8) {
+    let level = match verbose {
+        0 => return,
+        1 => tracing::Level::INFO,
+        2 => tracing::Level::DEBUG,
+        _ => tracing::Level::TRACE,
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(false)
+        .without_time()
+        .init();
+}

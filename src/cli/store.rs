@@ -1,0 +1,134 @@
+//! `store`: makes, describes, re-keys and locks the sealed store.
+
+use std::time::Duration;
+
+use super::output::{self, Failure, Outcome};
+use super::{Context, Form};
+use crate::exit::Code;
+use crate::store::{InitOptions, KeySource, RekeyOptions, SystemdKey};
+use crate::time;
+
+#[derive(clap::Subcommand)]
+pub(super) enum Command {
+    /// Make a new, empty store
+    Init {
+        /// Where the key is kept; default: `keyring` on Windows, else `systemd-creds` where it works, else `host-key`
+        #[arg(long, value_name = "SOURCE")]
+        key_source: Option<KeySource>,
+        /// What `systemd-creds` seals the key to: `auto`, `host`, `tpm2` or `host+tpm2`
+        #[arg(long, value_name = "KEY", default_value = "auto")]
+        systemd_key: SystemdKey,
+        /// How long a data key that is slow to unseal stays in root's kernel keyring; `0` for not at all
+        #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = duration)]
+        data_key_cache: Duration,
+    },
+    /// Describe the store, and say whether it opens
+    Status,
+    /// Seal everything anew under a new key
+    Rekey {
+        /// Moves the key to another source
+        #[arg(long, value_name = "SOURCE")]
+        key_source: Option<KeySource>,
+        /// What `systemd-creds` seals the key to: `auto`, `host`, `tpm2` or `host+tpm2`
+        #[arg(long, value_name = "KEY", default_value = "auto")]
+        systemd_key: SystemdKey,
+        /// Take a store that is older than the last one seen, such as one from a backup
+        #[arg(long)]
+        accept_rollback: bool,
+        /// Take a store that was sealed when this machine had another identity
+        #[arg(long)]
+        accept_node: bool,
+    },
+    /// Forget a data key that is cached in the kernel keyring
+    Lock,
+}
+
+pub(super) fn run(command: Command, context: &Context) -> Outcome {
+    match command {
+        Command::Init { key_source, systemd_key, data_key_cache } => {
+            init(&InitOptions { key_source, systemd_key, data_key_cache }, context)
+        }
+        Command::Status => status(context),
+        Command::Rekey { key_source, systemd_key, accept_rollback, accept_node } => {
+            rekey(&RekeyOptions { key_source, systemd_key, accept_rollback, accept_node }, context)
+        }
+        Command::Lock => lock(context),
+    }
+}
+
+fn init(options: &InitOptions, context: &Context) -> Outcome {
+    let source = context.store.init(options)?;
+    let dir = context.store.dir().display();
+    match context.form {
+        Form::Json => output::print_json(
+            &serde_json::json!({ "directory": dir.to_string(), "keySource": source.name() }),
+        )?,
+        Form::Text => output::say(&format!("made a store at `{dir}`, its key in `{source}`")),
+    }
+    Ok(Code::Done)
+}
+
+fn rekey(options: &RekeyOptions, context: &Context) -> Outcome {
+    let source = context.store.rekey(options)?;
+    match context.form {
+        Form::Json => output::print_json(&serde_json::json!({ "keySource": source.name() }))?,
+        Form::Text => output::say(&format!("sealed everything anew; the key is in `{source}`")),
+    }
+    Ok(Code::Done)
+}
+
+fn lock(context: &Context) -> Outcome {
+    let was_cached = context.store.lock()?;
+    match context.form {
+        Form::Json => output::print_json(&serde_json::json!({ "wasCached": was_cached }))?,
+        Form::Text => output::say(if was_cached { "forgot the cached data key" } else { "no data key was cached" }),
+    }
+    Ok(Code::Done)
+}
+
+/// Describes what the header tells, then opens the store for good: a status that says `ok` has been tried.
+fn status(context: &Context) -> Outcome {
+    let status = context.store.status()?;
+    let cached = context.store.has_cached_data_key()?;
+    let opened = context.store.open();
+    let (credentials, state) = match &opened {
+        Ok(opened) => (Some(opened.credentials.len()), "ok".to_owned()),
+        Err(error) => (None, error.to_string()),
+    };
+    let directory = context.store.dir().display().to_string();
+    match context.form {
+        Form::Json => output::print_json(&serde_json::json!({
+            "directory": directory,
+            "state": state,
+            "credentials": credentials,
+            "generation": status.generation,
+            "storeId": status.store_id,
+            "keySource": status.key_source.name(),
+            "keyId": status.key_id,
+            "dataKeyCacheSeconds": status.data_key_cache.as_secs(),
+            "dataKeyCached": cached,
+            "boundToNode": status.bound_to_node,
+            "createdAt": output::timestamp(status.created_at),
+        }))?,
+        Form::Text => {
+            let rows = [
+                ("directory", directory),
+                ("state", state),
+                ("credentials", credentials.map_or_else(|| "unknown".to_owned(), |count| count.to_string())),
+                ("generation", status.generation.to_string()),
+                ("store id", status.store_id),
+                ("key source", status.key_source.to_string()),
+                ("key id", status.key_id),
+                ("data key cached", if cached { "yes" } else { "no" }.to_owned()),
+                ("bound to node", if status.bound_to_node { "yes" } else { "no" }.to_owned()),
+                ("created", output::timestamp(status.created_at)),
+            ];
+            output::print(&output::columns(&rows.map(|(name, value)| [name.to_owned(), value])))?;
+        }
+    }
+    opened.map(|_| Code::Done).map_err(Failure::from)
+}
+
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    time::parse_duration(text).ok_or("a duration is written as `300s`, `15m` or `24h`")
+}

@@ -1,0 +1,30 @@
+//! Exit codes, part of the command line's contract.
+
+use std::process::ExitCode;
+
+/// How a run ended, for scripts and installers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Code {
+    /// Done.
+    Done = 0,
+    /// Failed for a reason without a code of its own.
+    Failed = 1,
+    /// The command line was wrong.
+    Usage = 2,
+    /// Nothing is stored for it.
+    NothingStored = 3,
+    /// The store could not be opened.
+    StoreUnavailable = 4,
+    /// Something else is already there.
+    Conflict = 6,
+    /// Needs root or Administrator.
+    NeedsPrivilege = 9,
+}
+
+impl From<Code> for ExitCode {
+    fn from(code: Code) -> Self {
+        // The discriminants above are all below 256.
+        Self::from(code as u8)
+    }
+}

@@ -1,0 +1,127 @@
+//! Reads a `CredentialProviderRequest` from the kubelet.
+//!
+//! Input is bounded, parsed once, and wiped: it may hold a service-account token. Errors name the place, never the content.
+//! Unknown fields are ignored, because kubelets get newer than this program.
+
+use std::io::{self, Read};
+
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use super::ApiVersion;
+use crate::reference::{Reference, ReferenceError};
+use crate::text;
+
+/// The kubelet sends a few KiB; annotations may be 256 KiB at most (kubernetes `TotalAnnotationSizeLimitB`).
+const MAX_REQUEST: usize = 1024 * 1024;
+
+/// What the kubelet asks for.
+#[derive(Debug)]
+pub struct CredentialProviderRequest {
+    /// The version to answer in.
+    pub api_version: ApiVersion,
+    /// The image about to be pulled.
+    pub image: Reference,
+}
+
+impl CredentialProviderRequest {
+    /// Reads one request up to the end of `input`.
+    ///
+    /// # Errors
+    /// [`RequestError`]; at most 1 MiB is read.
+    pub fn read(input: impl Read) -> Result<Self, RequestError> {
+        // One allocation, so that no copy of a token is left behind by growing.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(8 * 1024));
+        read_bounded(input, &mut bytes)?;
+        Self::parse(&bytes)
+    }
+
+    /// Parses one request.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, RequestError> {
+        // A byte order mark comes from PowerShell pipes when people test by hand.
+        let text = Zeroizing::new(text::decode(bytes).ok_or(RequestError::Encoding)?.into_owned());
+        if text.trim_ascii().is_empty() {
+            return Err(RequestError::Empty);
+        }
+        let wire: Wire = serde_json::from_str(&text).map_err(|error| RequestError::from_json(&error))?;
+        if wire.kind != "CredentialProviderRequest" {
+            return Err(RequestError::Kind);
+        }
+        let api_version = ApiVersion::ALL
+            .into_iter()
+            .find(|version| version.as_str() == wire.api_version)
+            .ok_or(RequestError::ApiVersion)?;
+        Ok(Self { api_version, image: Reference::parse_lenient(&wire.image)? })
+    }
+}
+
+/// Why a request could not be understood.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "each message says what its variant means")]
+pub enum RequestError {
+    #[error("cannot read the request from standard input: {0}")]
+    Read(io::Error),
+    #[error("request on standard input is larger than {MAX_REQUEST} bytes")]
+    TooLarge,
+    #[error("request on standard input is empty; send a CredentialProviderRequest as JSON")]
+    Empty,
+    #[error("request on standard input is not UTF-8")]
+    Encoding,
+    #[error("request ends too early at line {line} column {column}")]
+    Truncated { line: usize, column: usize },
+    #[error("request is no valid JSON at line {line} column {column}")]
+    Syntax { line: usize, column: usize },
+    #[error("request lacks `kind`, `apiVersion` or `image`, or has one that is no string, at line {line} column {column}")]
+    Fields { line: usize, column: usize },
+    #[error("request has a `kind` other than `CredentialProviderRequest`")]
+    Kind,
+    #[error("request has an `apiVersion` other than `credentialprovider.kubelet.k8s.io/v1`, `/v1beta1` and `/v1alpha1`")]
+    ApiVersion,
+    #[error("request cannot be answered: {0}")]
+    Image(#[from] ReferenceError),
+}
+
+impl RequestError {
+    /// serde_json quotes what it read in its messages, so only the place is taken over.
+    fn from_json(error: &serde_json::Error) -> Self {
+        let (line, column) = (error.line(), error.column());
+        match error.classify() {
+            serde_json::error::Category::Data => Self::Fields { line, column },
+            serde_json::error::Category::Eof => Self::Truncated { line, column },
+            serde_json::error::Category::Syntax | serde_json::error::Category::Io => Self::Syntax { line, column },
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Wire {
+    kind: String,
+    api_version: String,
+    image: String,
+}
+
+fn read_bounded(mut input: impl Read, bytes: &mut Zeroizing<Vec<u8>>) -> Result<(), RequestError> {
+    let mut chunk = Zeroizing::new([0; 8 * 1024]);
+    loop {
+        let count = match input.read(&mut *chunk) {
+            Ok(0) => return Ok(()),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(RequestError::Read(error)),
+        };
+        if bytes.len() + count > MAX_REQUEST {
+            return Err(RequestError::TooLarge);
+        }
+        if bytes.len() + count > bytes.capacity() {
+            let mut larger = Zeroizing::new(Vec::with_capacity(bytes.capacity() * 2));
+            larger.extend_from_slice(bytes);
+            *bytes = larger;
+        }
+        bytes.extend_from_slice(&chunk[..count]);
+    }
+}

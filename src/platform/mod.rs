@@ -1,0 +1,65 @@
+//! What differs between Linux and Windows: files that only the node's owner may read, the machine's identity, the kernel's
+//! or the operating system's key store. Each folder beside this file offers the same functions with the same meaning, so a
+//! caller never asks which system it runs on.
+
+use std::io;
+
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(unix)]
+use unix as system;
+#[cfg(windows)]
+use windows as system;
+
+pub use system::cache::{cached_data_key, forget_data_key, keep_data_key};
+pub use system::files::{
+    check_private_dir, create_private_dir, create_private_file, default_store_dir, open_reply, read_private_file,
+    replace_file,
+};
+pub use system::identity::{account, harden_process, is_privileged, machine_id};
+pub use system::keyring::keyring_entry;
+pub use system::mark::{raise_generation_mark, read_generation_mark};
+pub use system::process::end_with_parent;
+
+/// Why a file that must be private could not be used.
+///
+/// Each message completes the sentence "`PATH` ...".
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileError {
+    /// There is no such file.
+    #[error("does not exist")]
+    NotFound,
+    /// Somebody else could read, replace or redirect the file; the text says how, and what it should be.
+    #[error("{0}")]
+    Insecure(String),
+    /// The file is larger than anything this program writes. Both numbers are bytes.
+    #[error("has {size} bytes, more than the {limit} that a store may have")]
+    TooLarge {
+        /// Size of the file in bytes.
+        size: u64,
+        /// Largest accepted size in bytes.
+        limit: u64,
+    },
+    /// The operating system refused.
+    #[error("cannot be read: {0}")]
+    Io(io::Error),
+}
+
+impl From<io::Error> for FileError {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::NotFound { Self::NotFound } else { Self::Io(error) }
+    }
+}
+
+/// May the file be written again, or is it a key that is only ever created and removed?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writable {
+    /// Mode 0600 (Windows: full access for SYSTEM and Administrators).
+    Yes,
+    /// Mode 0400 (Windows: the same as [`Writable::Yes`]).
+    No,
+}

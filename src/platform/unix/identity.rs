@@ -1,0 +1,30 @@
+//! Who runs this program, and on which machine.
+
+use std::fs;
+
+use rustix::process::{DumpableBehavior, Resource, Rlimit};
+
+/// Forbids core dumps and tracing of this process by others of the same user.
+///
+/// Best effort: a kernel that refuses leaves the process as safe as any other.
+pub fn harden_process() {
+    let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    let _ = rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+}
+
+/// Returns whether this process runs as root.
+pub fn is_privileged() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Returns the account for people to read: `uid 0`.
+pub fn account() -> String {
+    format!("uid {}", rustix::process::geteuid().as_raw())
+}
+
+/// Returns the bytes of `/etc/machine-id`, or `None` on a machine without one (machine-id(5)).
+pub fn machine_id() -> Option<Vec<u8>> {
+    let id = fs::read("/etc/machine-id").ok()?;
+    let id = id.trim_ascii();
+    (!id.is_empty() && id != b"uninitialized").then(|| id.to_vec())
+}

@@ -1,0 +1,8 @@
+//! Linux: modes and owners, `/etc/machine-id`, the kernel keyring.
+
+pub(super) mod cache;
+pub(super) mod files;
+pub(super) mod identity;
+pub(super) mod keyring;
+pub(super) mod mark;
+pub(super) mod process;

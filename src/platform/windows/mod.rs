@@ -1,0 +1,8 @@
+//! Windows: protected access control lists, `MachineGuid`, Credential Manager.
+
+pub(super) mod cache;
+pub(super) mod files;
+pub(super) mod identity;
+pub(super) mod keyring;
+pub(super) mod mark;
+pub(super) mod process;

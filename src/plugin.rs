@@ -1,0 +1,156 @@
+//! What the kubelet runs at every pull: read, answer, write, within a deadline.
+//!
+//! No command line parser, no YAML, no async runtime and no network on this path.
+
+use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::panic;
+use std::path::PathBuf;
+use std::process::{self, ExitCode};
+use std::thread;
+use std::time::Duration;
+
+use crate::issuer::IssuerError;
+use crate::kubelet::request::{CredentialProviderRequest, RequestError};
+use crate::platform;
+use crate::provider;
+use crate::store::{self, Store};
+use crate::text;
+use crate::{env, time};
+
+/// The argument that makes this program the plugin.
+pub const VERB: &str = "get-credentials";
+
+/// The kubelet kills a plugin after 60 seconds, and says nothing useful then.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+const MAX_TIMEOUT: Duration = Duration::from_secs(55);
+
+/// The kubelet appends standard error to one log line.
+const MAX_LINE: usize = 1000;
+
+/// Runs the plugin with the arguments behind [`VERB`] and returns the exit code.
+pub fn main(arguments: &[OsString]) -> ExitCode {
+    // The message of a panic may quote data; where it happened is enough for a bug report.
+    panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map_or_else(String::new, |place| format!(" at {}:{}", place.file(), place.line()));
+        fail(&format!("internal error{place}; please report it"));
+    }));
+    let result = parse_options(arguments).and_then(|options| {
+        start_deadline(options.timeout);
+        let store = Store::at(options.store);
+        let output = platform::open_reply().map_err(PluginError::Write)?;
+        run(io::stdin().lock(), output, &store, time::now())
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&error.line());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Answers one request.
+///
+/// # Errors
+/// [`PluginError`]; nothing was written then, unless writing itself failed.
+pub fn run(input: impl Read, output: impl Write, store: &Store, now: i64) -> Result<(), PluginError> {
+    let request = CredentialProviderRequest::read(input)?;
+    let registry = request.image.domain();
+    let opened = store.open().map_err(|source| PluginError::Store { registry: registry.to_owned(), source })?;
+    let response = provider::provide(request.api_version, &request.image, &opened.credentials, now)
+        .map_err(|source| PluginError::Issuer { registry: registry.to_owned(), source })?;
+    response.write_to(output).map_err(PluginError::Write)
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PluginError {
+    /// The arguments in the kubelet's CredentialProviderConfig are wrong.
+    #[error("wrong arguments: {0}")]
+    Arguments(&'static str),
+    /// The request was not understood.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// The store could not be opened.
+    #[error("{registry}: {source}; {}", source.remedy())]
+    Store {
+        /// Registry of the image.
+        registry: String,
+        /// What is wrong.
+        source: store::Error,
+    },
+    /// A credential is stored but could not be issued.
+    #[error("{registry}: {source}; run `keyring-credential-provider login {registry}` on the node")]
+    Issuer {
+        /// Registry of the image.
+        registry: String,
+        /// What is wrong.
+        source: IssuerError,
+    },
+    /// The answer could not be written.
+    #[error("cannot write the answer to standard output: {0}")]
+    Write(io::Error),
+}
+
+impl PluginError {
+    /// Returns the one line for the kubelet's log.
+    fn line(&self) -> String {
+        text::sanitize(&self.to_string(), MAX_LINE / 4)
+    }
+}
+
+struct Options {
+    store: PathBuf,
+    timeout: Duration,
+}
+
+fn parse_options(arguments: &[OsString]) -> Result<Options, PluginError> {
+    let mut store = env::store_dir();
+    let mut timeout = DEFAULT_TIMEOUT;
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        // An argument is never repeated in a message: it might be a secret that was put in the wrong place.
+        let (name, inline) = match argument.to_str().and_then(|text| text.split_once('=')) {
+            Some((name, value)) => (name, Some(OsString::from(value))),
+            None => (argument.to_str().unwrap_or_default(), None),
+        };
+        let mut value = || inline.clone().or_else(|| rest.next().cloned());
+        match name {
+            "--store" => {
+                store = Some(value().ok_or(PluginError::Arguments("`--store` takes a directory"))?.into());
+            }
+            "--timeout" => {
+                timeout = value()
+                    .and_then(|text| time::parse_duration(text.to_str()?))
+                    .filter(|timeout| (Duration::from_secs(1)..=MAX_TIMEOUT).contains(timeout))
+                    .ok_or(PluginError::Arguments("`--timeout` takes `1s` to `55s`"))?;
+            }
+            _ => return Err(PluginError::Arguments("`get-credentials` takes `--store DIR` and `--timeout DURATION` only")),
+        }
+    }
+    Ok(Options { store: store.unwrap_or_else(platform::default_store_dir), timeout })
+}
+
+/// Ends the process at the deadline, whatever it waits for: the kubelet's end of a pipe, a disk, a key store.
+fn start_deadline(timeout: Duration) {
+    let watchdog = move || {
+        thread::sleep(timeout);
+        fail(&format!("no answer within {} seconds; run `keyring-credential-provider explain` on the node", timeout.as_secs()));
+    };
+    // Without a thread there is still the kubelet's own limit.
+    let _ = thread::Builder::new().name("deadline".to_owned()).stack_size(64 * 1024).spawn(watchdog);
+}
+
+#[expect(clippy::exit, reason = "the main thread may be blocked, and the panicking one must not unwind into a write")]
+fn fail(reason: &str) {
+    say(reason);
+    process::exit(1);
+}
+
+/// Writes one line to standard error in one call, so that it stays one line among those of other plugins.
+fn say(reason: &str) {
+    // Nobody is left to be told when this fails.
+    let _ = io::stderr().write_all(format!("keyring-credential-provider: {reason}\n").as_bytes());
+}

@@ -1,0 +1,275 @@
+//! Which images a stored credential is for: `host[:port][/path...]`.
+//!
+//! A scope is not a `matchImages` pattern of the kubelet, though it looks like one: paths end at segment boundaries, hosts
+//! compare without regard to case, and Docker Hub is one registry whatever it is called.
+
+use std::cmp::Reverse;
+use std::fmt;
+use std::str::FromStr;
+
+use crate::reference::{self, DOCKER_HUB, Reference};
+use crate::windows_path;
+
+/// The names of Docker Hub. Each serves the same repositories with the same logins; nothing else does.
+const DOCKER_HUB_HOSTS: [&str; 4] = [DOCKER_HUB, "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"];
+
+/// A scope in its one canonical spelling: host in lower case, no scheme, no final slash, `docker.io` for Docker Hub.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Scope {
+    text: String,
+    domain_len: usize,
+}
+
+/// How well a scope fits an image: more is more specific.
+///
+/// A longer path wins, then an exact host over a wildcard, then fewer wildcards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Specificity {
+    path_len: usize,
+    wildcards: Reverse<usize>,
+}
+
+/// Why a scope does not fit an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what its variant means")]
+pub enum Mismatch {
+    #[error("other host")]
+    Host,
+    #[error("other port; a scope without port is not for an image with one")]
+    Port,
+    #[error("other number of dots; `*` stands for one part of a host name")]
+    Labels,
+    #[error("other path")]
+    Path,
+}
+
+impl Scope {
+    /// Takes a scope that was canonical when it was sealed. Costs one scan and no allocation.
+    pub(crate) fn from_stored(text: String) -> Self {
+        let domain_len = text.find('/').unwrap_or(text.len());
+        Self { text, domain_len }
+    }
+
+    /// Returns the canonical text.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Returns host and port: `registry.example.com:5000`.
+    pub fn domain(&self) -> &str {
+        &self.text[..self.domain_len]
+    }
+
+    /// Returns the path without slashes around it, empty for a whole registry.
+    pub fn path(&self) -> &str {
+        self.text.get(self.domain_len + 1..).unwrap_or_default()
+    }
+
+    /// Compares with an image.
+    ///
+    /// # Errors
+    /// [`Mismatch`] names the first part that differs.
+    pub fn fit(&self, image: &Reference) -> Result<Specificity, Mismatch> {
+        self.fit_domain(image)?;
+        let path = self.path();
+        let whole_segments = image
+            .path()
+            .strip_prefix(path)
+            .is_some_and(|rest| path.is_empty() || rest.is_empty() || rest.starts_with('/'));
+        if !whole_segments {
+            return Err(Mismatch::Path);
+        }
+        Ok(Specificity { path_len: path.len(), wildcards: Reverse(self.wildcards()) })
+    }
+
+    /// Compares host and port only: does this scope speak of the image's registry at all?
+    ///
+    /// # Errors
+    /// As [`Scope::fit`].
+    pub fn fit_domain(&self, image: &Reference) -> Result<(), Mismatch> {
+        let (host, port) = reference::split_port(self.domain());
+        let (image_host, image_port) = reference::split_port(image.domain());
+        // The kubelet compares ports as text: `r.io` and `r.io:443` are two registries (keyring.go, `URLsMatch`).
+        if port != image_port {
+            return Err(Mismatch::Port);
+        }
+        if host == DOCKER_HUB && port.is_none() {
+            return if is_docker_hub(image_host) { Ok(()) } else { Err(Mismatch::Host) };
+        }
+        if !host.contains('*') {
+            return if host.eq_ignore_ascii_case(image_host) { Ok(()) } else { Err(Mismatch::Host) };
+        }
+        if host.split('.').count() != image_host.split('.').count() {
+            return Err(Mismatch::Labels);
+        }
+        let all = host.split('.').zip(image_host.split('.')).all(|(p, l)| glob(p.as_bytes(), l.as_bytes()));
+        if all { Ok(()) } else { Err(Mismatch::Host) }
+    }
+
+    /// Returns whether some image fits both scopes equally well, so that no rule could choose between them.
+    pub fn ties_with(&self, other: &Self) -> bool {
+        let (host, port) = reference::split_port(self.domain());
+        let (other_host, other_port) = reference::split_port(other.domain());
+        self != other
+            && port == other_port
+            && self.path() == other.path()
+            && self.wildcards() == other.wildcards()
+            && self.wildcards() > 0
+            && host.split('.').count() == other_host.split('.').count()
+            && host.split('.').zip(other_host.split('.')).all(|(a, b)| globs_meet(a.as_bytes(), b.as_bytes()))
+    }
+
+    /// Returns whether both scopes name the same host and port, so that one is broader or narrower than the other.
+    pub fn shares_domain(&self, other: &Self) -> bool {
+        self.domain() == other.domain()
+    }
+
+    fn wildcards(&self) -> usize {
+        self.domain().bytes().filter(|&b| b == b'*').count()
+    }
+}
+
+impl FromStr for Scope {
+    type Err = ScopeError;
+
+    /// Parses what operators and other tools write: with or without `https://`, `/v1/`, `/v2/`, a final slash.
+    ///
+    /// # Errors
+    /// [`ScopeError`] for whatever could never fit an image.
+    fn from_str(text: &str) -> Result<Self, ScopeError> {
+        if text.is_empty() {
+            return Err(ScopeError::Empty);
+        }
+        if let Some(position) = text.chars().position(|c| c.is_whitespace() || c.is_control()) {
+            return Err(ScopeError::Blank { position: position + 1 });
+        }
+        if let Some(form) = windows_path::looks_like_path(reference::strip_scheme(text).1) {
+            return Err(ScopeError::Path { form });
+        }
+        let (had_scheme, text) = reference::strip_scheme(text);
+        if text.contains("://") {
+            return Err(ScopeError::Scheme);
+        }
+        if let Some(sign) = text.chars().find(|c| matches!(c, '@' | '?' | '#' | '%' | '{' | '}')) {
+            return Err(ScopeError::Sign { sign });
+        }
+        let (domain, path) = text.split_once('/').unwrap_or((text, ""));
+        let domain = canonical_domain(domain)?;
+        let path = strip_api_version(path, had_scheme);
+        check_path(path)?;
+        let text = if path.is_empty() { domain.clone() } else { format!("{domain}/{path}") };
+        Ok(Self { domain_len: domain.len(), text })
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Why a text is no scope. The text itself is never repeated: people paste secrets in the wrong place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "each message says what its variant means")]
+pub enum ScopeError {
+    #[error("scope is empty; give a registry such as `registry.example.com` or `docker.io`")]
+    Empty,
+    #[error("scope has a blank or control character at position {position}")]
+    Blank { position: usize },
+    #[error("scope {form}; give a registry such as `registry.example.com:5000/team`")]
+    Path { form: &'static str },
+    #[error("scope has a scheme other than `https://` and `http://`; leave it out")]
+    Scheme,
+    #[error("scope contains `{sign}`, which no registry host or repository has")]
+    Sign { sign: char },
+    #[error("scope does not start with a valid registry host")]
+    Host,
+    #[error("scope has an invalid port; give a number from 1 to 65535")]
+    Port,
+    #[error("scope has no registry host: a name without dot or port is a path on Docker Hub; put `docker.io/` before it")]
+    NoHost,
+    #[error("scope has a wildcard in its path; a path covers everything below it already, so leave out `/*`")]
+    PathWildcard,
+    #[error("scope has a tag; a scope covers all tags, so leave out the part from `:`")]
+    Tag,
+    #[error("scope has an upper-case letter in its path; repositories are lower case")]
+    UpperCase,
+    #[error("scope has an invalid repository path")]
+    Repository,
+}
+
+/// Returns whether the host, in any letter case, is one of Docker Hub's. A host with a port never is.
+fn is_docker_hub(host: &str) -> bool {
+    DOCKER_HUB_HOSTS.iter().any(|hub| hub.eq_ignore_ascii_case(host))
+}
+
+fn canonical_domain(domain: &str) -> Result<String, ScopeError> {
+    let (host, port) = reference::split_port(domain);
+    if let Some(port) = port {
+        let digits = port.bytes().all(|b| b.is_ascii_digit());
+        if !digits || !port.parse::<u16>().is_ok_and(|number| number > 0) {
+            return Err(ScopeError::Port);
+        }
+    }
+    // `*` stands for any run of characters of one label, so the rest of the host must be valid with a letter in its place.
+    if !reference::is_domain(&host.replace('*', "x")) {
+        return Err(ScopeError::Host);
+    }
+    let host = host.to_ascii_lowercase();
+    if port.is_none() && is_docker_hub(&host) {
+        return Ok(DOCKER_HUB.to_owned());
+    }
+    if port.is_none() && !host.contains(['.', '*']) && host != "localhost" {
+        return Err(ScopeError::NoHost);
+    }
+    Ok(port.map_or_else(|| host.clone(), |port| format!("{host}:{port}")))
+}
+
+/// Drops the `/v1/` or `/v2/` that docker and others put behind a registry.
+///
+/// The kubelet drops it before a longer path too (keyring.go, `BasicDockerKeyring.Add`). Without a scheme such a path is
+/// taken at its word, since a repository may be called `v2/app`.
+fn strip_api_version(path: &str, had_scheme: bool) -> &str {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    match path.split_once('/') {
+        None if matches!(path, "v1" | "v2") => "",
+        Some(("v1" | "v2", rest)) if had_scheme => rest,
+        _ => path,
+    }
+}
+
+fn check_path(path: &str) -> Result<(), ScopeError> {
+    if path.contains('*') {
+        return Err(ScopeError::PathWildcard);
+    }
+    if path.contains(':') {
+        return Err(ScopeError::Tag);
+    }
+    if path.bytes().any(|b| b.is_ascii_uppercase()) {
+        return Err(ScopeError::UpperCase);
+    }
+    if path.is_empty() || reference::is_path(path) { Ok(()) } else { Err(ScopeError::Repository) }
+}
+
+/// Matches one label against a pattern in which `*` stands for any run of characters (Go `filepath.Match` without classes).
+fn glob(pattern: &[u8], label: &[u8]) -> bool {
+    match pattern.split_first() {
+        None => label.is_empty(),
+        Some((b'*', rest)) => (0..=label.len()).any(|skip| glob(rest, &label[skip..])),
+        Some((byte, rest)) => label.split_first().is_some_and(|(l, tail)| l.eq_ignore_ascii_case(byte) && glob(rest, tail)),
+    }
+}
+
+/// Returns whether some label matches both patterns.
+fn globs_meet(a: &[u8], b: &[u8]) -> bool {
+    match (a.split_first(), b.split_first()) {
+        (None, None) => true,
+        (Some((b'*', rest)), _) if globs_meet(rest, b) => true,
+        (_, Some((b'*', rest))) if globs_meet(a, rest) => true,
+        (Some((b'*', _)), Some((_, rest))) => globs_meet(a, rest),
+        (Some((_, rest)), Some((b'*', _))) => globs_meet(rest, b),
+        (Some((x, a)), Some((y, b))) => x == y && globs_meet(a, b),
+        (None, Some(_)) | (Some(_), None) => false,
+    }
+}

@@ -1,0 +1,119 @@
+//! Keys, and what is derived from them.
+//!
+//! A data key seals the payload; a wrapping key, which the key source guards, encrypts the data key. Neither is used
+//! directly: HKDF-SHA256 (RFC 5869) gives each use a key of its own, bound to the store.
+
+use chacha20poly1305::aead::inout::InOutBuf;
+use chacha20poly1305::aead::{AeadInOut, KeyInit};
+use chacha20poly1305::{Tag, XChaCha20Poly1305, XNonce};
+use hkdf::Hkdf;
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use super::{Error, random};
+
+pub(super) const KEY_LEN: usize = 32;
+pub(super) const NONCE_LEN: usize = 24;
+pub(super) const TAG_LEN: usize = 16;
+
+/// Seals the payload of one store.
+pub(super) struct DataKey(Zeroizing<[u8; KEY_LEN]>);
+
+/// Encrypts a data key.
+pub(super) struct WrappingKey(Zeroizing<[u8; KEY_LEN]>);
+
+impl DataKey {
+    pub(super) fn generate() -> Result<Self, Error> {
+        random().map(Self)
+    }
+
+    pub(super) fn from_bytes(bytes: Zeroizing<Vec<u8>>) -> Option<Self> {
+        Some(Self(Zeroizing::new(bytes.as_slice().try_into().ok()?)))
+    }
+
+    pub(super) fn expose(&self) -> &[u8] {
+        &*self.0
+    }
+
+    /// Returns 16 bytes that tell one data key from another and say nothing about either.
+    pub(super) fn check(&self, store_id: &[u8]) -> [u8; 16] {
+        derive(&self.0, b"keyring-credential-provider v1 data key check", store_id)
+    }
+
+    /// Encrypts in place and returns the tag.
+    pub(super) fn encrypt(&self, store_id: &[u8], nonce: &[u8; NONCE_LEN], aad: &[u8], text: &mut [u8]) -> [u8; TAG_LEN] {
+        encrypt(&self.payload_key(store_id), nonce, aad, text)
+    }
+
+    /// Decrypts in place. Returns whether all of it is authentic.
+    pub(super) fn decrypt(&self, store_id: &[u8], nonce: &[u8; NONCE_LEN], aad: &[u8], text: &mut [u8], tag: &[u8; TAG_LEN]) -> bool {
+        decrypt(&self.payload_key(store_id), nonce, aad, text, tag)
+    }
+
+    fn payload_key(&self, store_id: &[u8]) -> Zeroizing<[u8; KEY_LEN]> {
+        Zeroizing::new(derive(&self.0, b"keyring-credential-provider v1 payload xchacha20-poly1305", store_id))
+    }
+}
+
+impl WrappingKey {
+    pub(super) fn generate() -> Result<Self, Error> {
+        random().map(Self)
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        Some(Self(Zeroizing::new(bytes.try_into().ok()?)))
+    }
+
+    pub(super) fn expose(&self) -> &[u8] {
+        &*self.0
+    }
+
+    /// Returns the 16 bytes that name this key in the header.
+    pub(super) fn id(&self) -> [u8; 16] {
+        derive(&self.0, b"keyring-credential-provider v1 key id", b"")
+    }
+
+    /// Returns `nonce | encrypted data key | tag`.
+    pub(super) fn wrap(&self, store_id: &[u8], data_key: &DataKey) -> Result<Vec<u8>, Error> {
+        let nonce = random::<NONCE_LEN>()?;
+        let mut wrapped = nonce.to_vec();
+        let mut text = Zeroizing::new(*data_key.0);
+        let tag = encrypt(&self.wrap_key(store_id), &nonce, store_id, &mut *text);
+        wrapped.extend_from_slice(&*text);
+        wrapped.extend_from_slice(&tag);
+        Ok(wrapped)
+    }
+
+    /// Reverses [`WrappingKey::wrap`]; `None` when this is another key.
+    pub(super) fn unwrap(&self, store_id: &[u8], wrapped: &[u8]) -> Option<DataKey> {
+        let (nonce, rest) = wrapped.split_first_chunk::<NONCE_LEN>()?;
+        let (text, tag) = rest.split_last_chunk::<TAG_LEN>()?;
+        let mut data_key = Zeroizing::new(<[u8; KEY_LEN]>::try_from(text).ok()?);
+        decrypt(&self.wrap_key(store_id), nonce, store_id, &mut *data_key, tag).then_some(DataKey(data_key))
+    }
+
+    fn wrap_key(&self, store_id: &[u8]) -> Zeroizing<[u8; KEY_LEN]> {
+        Zeroizing::new(derive(&self.0, b"keyring-credential-provider v1 wrap xchacha20-poly1305", store_id))
+    }
+}
+
+fn derive<const N: usize>(key: &[u8; KEY_LEN], use_: &[u8], store_id: &[u8]) -> [u8; N] {
+    let mut derived = [0; N];
+    Hkdf::<Sha256>::new(None, key)
+        .expand_multi_info(&[use_, b"\0", store_id], &mut derived)
+        .expect("every length asked for here is far below the 8160 bytes that HKDF-SHA256 gives");
+    derived
+}
+
+fn encrypt(key: &[u8; KEY_LEN], nonce: &[u8; NONCE_LEN], aad: &[u8], text: &mut [u8]) -> [u8; TAG_LEN] {
+    XChaCha20Poly1305::new(key.into())
+        .encrypt_inout_detached(&XNonce::from(*nonce), aad, InOutBuf::from(text))
+        .expect("the payload is far below the 256 GiB that the cipher takes")
+        .into()
+}
+
+fn decrypt(key: &[u8; KEY_LEN], nonce: &[u8; NONCE_LEN], aad: &[u8], text: &mut [u8], tag: &[u8; TAG_LEN]) -> bool {
+    XChaCha20Poly1305::new(key.into())
+        .decrypt_inout_detached(&XNonce::from(*nonce), aad, InOutBuf::from(text), &Tag::from(*tag))
+        .is_ok()
+}
