@@ -1,6 +1,7 @@
-//! What the store holds for one scope.
+//! What the store holds for one scope, and what a pull gets.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::scope::Scope;
 use crate::secret::Secret;
@@ -27,6 +28,17 @@ pub struct Credential {
     pub updated_at: i64,
     /// Where it came from, for people.
     pub origin: String,
+}
+
+/// A credential as the container runtime uses it.
+#[derive(Debug)]
+pub struct Issued {
+    /// Name of the user.
+    pub username: String,
+    /// Password or token.
+    pub password: Secret,
+    /// How long the kubelet may keep it; whole seconds.
+    pub cache_duration: Duration,
 }
 
 /// Checks that a user name and password can reach a registry over HTTP Basic (RFC 7617) and survive the kubelet.

@@ -35,4 +35,4 @@ pub mod secret;
 pub mod store;
 pub mod text;
 pub mod time;
-#[path="/tmp/stub_wp.rs"] pub mod windows_path;
+pub mod windows_path;

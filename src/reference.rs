@@ -59,11 +59,11 @@ impl FromStr for Reference {
         if let Some(position) = text.chars().position(|c| c.is_whitespace() || c.is_control()) {
             return Err(ReferenceError::Blank { position: position + 1 });
         }
+        if has_foreign_scheme(text) {
+            return Err(ReferenceError::Scheme);
+        }
         if let Some(form) = windows_path::looks_like_path(text) {
             return Err(ReferenceError::Path { form });
-        }
-        if text.contains("://") {
-            return Err(ReferenceError::Scheme);
         }
         if text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
             return Err(ReferenceError::ImageId);
@@ -134,6 +134,11 @@ pub(crate) fn strip_scheme(text: &str) -> (bool, &str) {
         }
     }
     (false, text)
+}
+
+/// Returns whether there is a scheme other than `file:`, which names a file and is told so.
+pub(crate) fn has_foreign_scheme(text: &str) -> bool {
+    text.contains("://") && !text.starts_with("file:")
 }
 
 /// Returns whether `path` is one or more path components joined by `/`: `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`.

@@ -143,12 +143,12 @@ impl FromStr for Scope {
         if let Some(position) = text.chars().position(|c| c.is_whitespace() || c.is_control()) {
             return Err(ScopeError::Blank { position: position + 1 });
         }
-        if let Some(form) = windows_path::looks_like_path(reference::strip_scheme(text).1) {
-            return Err(ScopeError::Path { form });
-        }
         let (had_scheme, text) = reference::strip_scheme(text);
-        if text.contains("://") {
+        if reference::has_foreign_scheme(text) {
             return Err(ScopeError::Scheme);
+        }
+        if let Some(form) = windows_path::looks_like_path(text) {
+            return Err(ScopeError::Path { form });
         }
         if let Some(sign) = text.chars().find(|c| matches!(c, '@' | '?' | '#' | '%' | '{' | '}')) {
             return Err(ScopeError::Sign { sign });

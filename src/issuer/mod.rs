@@ -3,21 +3,8 @@
 mod stored;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use crate::credential::{BasicAuthError, Credential};
-use crate::secret::Secret;
-
-/// A credential as the container runtime uses it.
-#[derive(Debug)]
-pub struct Issued {
-    /// Name of the user.
-    pub username: String,
-    /// Password or token.
-    pub password: Secret,
-    /// How long the kubelet may keep it; whole seconds.
-    pub cache_duration: Duration,
-}
+use crate::credential::{BasicAuthError, Credential, Issued};
 
 /// The issuers of this version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Issued, IssuerError};
-use crate::credential::{self, Credential};
+use super::IssuerError;
+use crate::credential::{self, Credential, Issued};
 use crate::time;
 
 /// Longest `cache`: a rotated password stays wrong for that long, since the kubelet never drops an answer early.

@@ -1,8 +1,8 @@
 //! Tells which images a `matchImages` pattern covers, as the kubelet tells it.
 //!
-//! The kubelet's rule with its surprises, to explain and check a kubelet's configuration; our own scopes follow another.
-//! Source: Kubernetes 1.36, `pkg/credentialprovider/keyring.go`, `URLsMatchStr`, `ParseSchemelessURL` and `SplitURL`, and
-//! what they call in Go 1.26: `net/url.Parse`, `net.SplitHostPort`, `path/filepath.Match`.
+//! The kubelet's rule with its surprises, to explain and check a kubelet's configuration; our own scopes follow
+//! another. Source: Kubernetes 1.36, `pkg/credentialprovider/keyring.go`, `URLsMatchStr`, `ParseSchemelessURL` and
+//! `SplitURL`, and what they call in Go 1.26: `net/url.Parse`, `net.SplitHostPort`, `path/filepath.Match`.
 
 use std::error::Error;
 use std::fmt;
@@ -205,8 +205,8 @@ fn hex_value(digit: u8) -> Option<u8> {
     }
 }
 
-/// Where `net.SplitHostPort` finds no port, the whole host counts as the name. So `[::1]` keeps its brackets, which makes it
-/// a character class, while `[::1]:5000` loses them.
+/// Where `net.SplitHostPort` finds no port, the whole host counts as the name. So `[::1]` keeps its brackets, which
+/// makes it a character class, while `[::1]:5000` loses them.
 fn split_port(host: &[u8]) -> (&[u8], &[u8]) {
     let Some(colon) = host.iter().rposition(|byte| *byte == b':') else {
         return (host, b"");
@@ -223,7 +223,7 @@ fn labels(host: &[u8]) -> impl Iterator<Item = &[u8]> {
     host.split(|byte| *byte == b'.')
 }
 
-/// `filepath.Match` for what a parsed host can contain. Go reports a malformed pattern, the kubelet takes that for no match.
+/// `filepath.Match` for what a parsed host can contain. Go reports a malformed pattern; to the kubelet it is no match.
 fn glob_matches(mut pattern: &[u8], mut name: &[u8]) -> bool {
     // Behind the last `*`: the pattern, and the part of the name at which it was tried last.
     let mut last_star = None;

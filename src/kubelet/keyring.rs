@@ -7,8 +7,8 @@ use super::image_match::Url;
 
 /// Returns the keys whose credentials the kubelet tries for `image`, in its order.
 ///
-/// Keys that the kubelet cannot parse are skipped, as it does. Keys that it takes for the same entry keep the order given
-/// here; in the kubelet they come in the order of the configured providers, and at random within one answer.
+/// Keys that the kubelet cannot parse are skipped, as it does. Keys that it takes for the same entry keep the order
+/// given here; in the kubelet they come in the order of the configured providers, and at random within one answer.
 pub fn lookup<'a>(auth_keys: &[&'a str], image: &str) -> Vec<&'a str> {
     let mut entries: Vec<_> = auth_keys.iter().filter_map(|key| Some((index_key(key)?, *key))).collect();
     entries.sort_by(|(left, _), (right, _)| right.cmp(left));
@@ -20,7 +20,7 @@ pub fn lookup<'a>(auth_keys: &[&'a str], image: &str) -> Vec<&'a str> {
     hits
 }
 
-/// Whether the kubelet takes `image` for one of Docker Hub, so that a key `index.docker.io` serves it for want of a better one.
+/// Whether the kubelet takes `image` for one of Docker Hub, which a key `index.docker.io` serves if no other does.
 pub fn is_default_registry_match(image: &str) -> bool {
     match image.split_once('/') {
         None => !image.is_empty(),

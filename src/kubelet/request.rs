@@ -15,6 +15,9 @@ use crate::text;
 /// The kubelet sends a few KiB; annotations may be 256 KiB at most (kubernetes `TotalAnnotationSizeLimitB`).
 const MAX_REQUEST: usize = 1024 * 1024;
 
+/// The kubelet's own requests have two levels. serde_json skips unknown fields of any depth, so it sets no limit here.
+const MAX_DEPTH: usize = 64;
+
 /// What the kubelet asks for.
 #[derive(Debug)]
 pub struct CredentialProviderRequest {
@@ -46,6 +49,9 @@ impl CredentialProviderRequest {
         if text.trim_ascii().is_empty() {
             return Err(RequestError::Empty);
         }
+        if depth(&text) > MAX_DEPTH {
+            return Err(RequestError::TooDeep);
+        }
         let wire: Wire = serde_json::from_str(&text).map_err(|error| RequestError::from_json(&error))?;
         if wire.kind != "CredentialProviderRequest" {
             return Err(RequestError::Kind);
@@ -69,6 +75,8 @@ pub enum RequestError {
     TooLarge,
     #[error("request on standard input is empty; send a CredentialProviderRequest as JSON")]
     Empty,
+    #[error("request on standard input is nested deeper than {MAX_DEPTH} levels")]
+    TooDeep,
     #[error("request on standard input is not UTF-8")]
     Encoding,
     #[error("request ends too early at line {line} column {column}")]
@@ -103,6 +111,25 @@ struct Wire {
     kind: String,
     api_version: String,
     image: String,
+}
+
+/// Returns how deep arrays and objects are nested, in text that need not be valid.
+fn depth(text: &str) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
 }
 
 fn read_bounded(mut input: impl Read, bytes: &mut Zeroizing<Vec<u8>>) -> Result<(), RequestError> {

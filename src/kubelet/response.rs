@@ -11,7 +11,7 @@ use serde::ser::{SerializeMap, Serializer};
 use zeroize::Zeroizing;
 
 use super::ApiVersion;
-use crate::issuer::Issued;
+use crate::credential::Issued;
 
 /// How long, and for which other images, the kubelet may use the answer again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

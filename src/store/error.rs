@@ -78,7 +78,7 @@ pub enum Error {
         dir: PathBuf,
     },
     /// Writing failed; the old state is kept.
-    #[error("cannot write `{}`: {source}", path.display())]
+    #[error("cannot write `{}`", path.display())]
     Write {
         /// The file or directory.
         path: PathBuf,

@@ -23,7 +23,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::credential::Credential;
-use crate::platform;
+use crate::platform::{self, FileError};
 pub use error::Error;
 use key::DataKey;
 pub use key_source::{KeySource, SystemdKey};
@@ -158,9 +158,16 @@ impl Store {
 
     fn read_file(&self) -> Result<SealedFile, Error> {
         let path = self.credentials_path();
-        platform::check_private_dir(&self.dir).map_err(|error| Error::from_file(&self.dir, error))?;
+        self.check_dir()?;
         let bytes = platform::read_private_file(&path, MAX_FILE).map_err(|error| Error::from_file(&path, error))?;
         SealedFile::parse(path, bytes)
+    }
+
+    fn check_dir(&self) -> Result<(), Error> {
+        platform::check_private_dir(&self.dir).map_err(|error| match error {
+            FileError::NotFound => Error::NotFound { dir: self.dir.clone() },
+            error => Error::from_file(&self.dir, error),
+        })
     }
 
     /// Returns the high-water mark, raising it when this file is the newest one seen.

@@ -12,7 +12,7 @@ use super::sealed::{self, SealedFile};
 use super::v1::Header;
 use super::{Error, Store, entry, hex, random};
 use crate::credential::Credential;
-use crate::platform::{self, FileError, Writable};
+use crate::platform::{self, Writable};
 use crate::time;
 
 const LOCK: &str = "credentials.lock";
@@ -124,10 +124,7 @@ impl Store {
     }
 
     fn acquire_lock(&self) -> Result<File, Error> {
-        platform::check_private_dir(self.dir()).map_err(|error| match error {
-            FileError::NotFound => Error::NotFound { dir: self.dir().to_owned() },
-            error => Error::from_file(self.dir(), error),
-        })?;
+        self.check_dir()?;
         let path = self.dir().join(LOCK);
         let lock = match platform::create_private_file(&path, Writable::Yes) {
             Ok(file) => file,

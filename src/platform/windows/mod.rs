@@ -1,8 +1,11 @@
 //! Windows: protected access control lists, `MachineGuid`, Credential Manager.
 
+mod access;
 pub(super) mod cache;
 pub(super) mod files;
 pub(super) mod identity;
 pub(super) mod keyring;
 pub(super) mod mark;
 pub(super) mod process;
+mod security;
+mod wide;

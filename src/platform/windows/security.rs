@@ -1,0 +1,243 @@
+//! Security descriptors of files, and the accounts in this process's token.
+#![expect(unsafe_code, reason = "access control is not in the standard library")]
+
+use std::fs::File;
+use std::io;
+use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
+use std::ptr;
+use std::slice;
+
+use windows_sys::Win32::Foundation::{ERROR_SUCCESS, LocalFree};
+use windows_sys::Win32::Security::Authorization::{
+    ConvertStringSecurityDescriptorToSecurityDescriptorW, ConvertStringSidToSidW, GetSecurityInfo, SDDL_REVISION_1,
+    SE_FILE_OBJECT,
+};
+use windows_sys::Win32::Security::{
+    ACL, CheckTokenMembership, DACL_SECURITY_INFORMATION, GetLengthSid, GetTokenInformation, LookupAccountSidW,
+    OWNER_SECURITY_INFORMATION, PSECURITY_DESCRIPTOR, PSID, SECURITY_ATTRIBUTES, TOKEN_QUERY, TOKEN_USER, TokenUser,
+};
+use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
+use windows_sys::w;
+
+use super::access::{Access, Sid};
+use super::wide::{from_wide, to_wide};
+
+/// Memory that Windows allocated for us.
+struct Local(*mut core::ffi::c_void);
+
+/// A security descriptor for something that is about to be created.
+pub(super) struct Descriptor(Local);
+
+/// Whom a new file or directory lets in.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum For {
+    /// A file that nobody else may read.
+    PrivateFile,
+    /// A directory that nobody else may enter.
+    PrivateDir,
+    /// A directory above it, which users may read.
+    ParentDir,
+}
+
+/// `TOKEN_USER` and the longest SID behind it (16 + 68 bytes), in words because the first field is a pointer.
+const USER_WORDS: usize = 11;
+
+/// Longest name of an account or a domain, and the zero.
+const MAX_NAME: usize = 257;
+
+impl Descriptor {
+    /// Describes access for SYSTEM and Administrators. An account that is no Administrator owns what it creates itself, since
+    /// Windows lets it make nobody else the owner; what it creates serves that account alone.
+    ///
+    /// # Errors
+    /// As the Windows functions.
+    pub(super) fn new(what: For) -> io::Result<Self> {
+        let mut text = if is_administrator()? {
+            "O:BAG:SYD:P(A;INHERIT;FA;;;SY)(A;INHERIT;FA;;;BA)".to_owned()
+        } else {
+            let me = current_user()?;
+            format!("O:{me}D:P(A;INHERIT;FA;;;SY)(A;INHERIT;FA;;;BA)(A;INHERIT;FA;;;{me})")
+        };
+        let inherit = match what {
+            For::PrivateFile => "",
+            For::PrivateDir => "OICI",
+            For::ParentDir => {
+                text.push_str("(A;INHERIT;0x1200a9;;;BU)");
+                "OICI"
+            }
+        };
+        Self::from_sddl(&text.replace("INHERIT", inherit))
+    }
+
+    /// Reads the text form of a descriptor.
+    ///
+    /// # Errors
+    /// As `ConvertStringSecurityDescriptorToSecurityDescriptorW`.
+    pub(super) fn from_sddl(text: &str) -> io::Result<Self> {
+        let text = to_wide(text)?;
+        let mut descriptor: PSECURITY_DESCRIPTOR = ptr::null_mut();
+        // SAFETY: the text ends with a zero, and the descriptor's place is ours.
+        let done = unsafe {
+            ConvertStringSecurityDescriptorToSecurityDescriptorW(
+                text.as_ptr(),
+                SDDL_REVISION_1,
+                &raw mut descriptor,
+                ptr::null_mut(),
+            )
+        };
+        check(done)?;
+        Ok(Self(Local(descriptor)))
+    }
+
+    /// Returns the form in which functions that create something take it. It points into `self`.
+    pub(super) fn attributes(&self) -> SECURITY_ATTRIBUTES {
+        SECURITY_ATTRIBUTES {
+            nLength: size_of::<SECURITY_ATTRIBUTES>() as u32,
+            lpSecurityDescriptor: self.0.0,
+            bInheritHandle: 0,
+        }
+    }
+}
+
+/// Reads owner and access control list of an open file or directory.
+///
+/// # Errors
+/// As `GetSecurityInfo`; [`io::ErrorKind::InvalidData`] for a list that cannot be judged.
+pub(super) fn access_of(file: &File) -> io::Result<Access> {
+    let mut owner: PSID = ptr::null_mut();
+    let mut list: *mut ACL = ptr::null_mut();
+    let mut descriptor: PSECURITY_DESCRIPTOR = ptr::null_mut();
+    // SAFETY: the handle is open, and every place is ours; the two that are not asked for may be null.
+    let code = unsafe {
+        GetSecurityInfo(
+            file.as_raw_handle(),
+            SE_FILE_OBJECT,
+            OWNER_SECURITY_INFORMATION | DACL_SECURITY_INFORMATION,
+            &raw mut owner,
+            ptr::null_mut(),
+            &raw mut list,
+            ptr::null_mut(),
+            &raw mut descriptor,
+        )
+    };
+    if code != ERROR_SUCCESS {
+        return Err(io::Error::from_raw_os_error(code.cast_signed()));
+    }
+    // Owner and list point into it.
+    let _descriptor = Local(descriptor);
+    // SAFETY: the owner is null or a SID that Windows made, alive until the descriptor is freed.
+    let owner = unsafe { sid_bytes(owner) };
+    // SAFETY: the list is null or an ACL that Windows made, alive as long, and its header is always there.
+    let size = unsafe { list.as_ref() }.map(|list| usize::from(list.AclSize));
+    // SAFETY: `AclSize` counts the header and every entry.
+    let list = size.map(|size| unsafe { slice::from_raw_parts(list.cast::<u8>(), size) });
+    Access::parse(owner, list).map_err(|reason| io::Error::new(io::ErrorKind::InvalidData, reason))
+}
+
+/// Returns whether this process acts as a member of Administrators, as SYSTEM does. For an administrator whose token User
+/// Account Control has filtered, it does not.
+///
+/// # Errors
+/// As the Windows functions.
+pub(super) fn is_administrator() -> io::Result<bool> {
+    let mut sid: PSID = ptr::null_mut();
+    // SAFETY: the text ends with a zero, and the place of the SID is ours.
+    let done = unsafe { ConvertStringSidToSidW(w!("S-1-5-32-544"), &raw mut sid) };
+    check(done)?;
+    let sid = Local(sid);
+    let mut is_member = 0;
+    // SAFETY: a null token is the caller's own; the SID is alive, and the place of the answer is ours.
+    let done = unsafe { CheckTokenMembership(ptr::null_mut(), sid.0, &raw mut is_member) };
+    check(done)?;
+    Ok(is_member != 0)
+}
+
+/// Returns the account of this process.
+///
+/// # Errors
+/// As the Windows functions.
+pub(super) fn current_user() -> io::Result<Sid> {
+    with_current_user(|user| {
+        // SAFETY: `with_current_user` hands out a SID that Windows wrote and that outlives this call.
+        let bytes = unsafe { sid_bytes(user) };
+        Sid::parse(bytes)
+    })?
+    .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the account has an unknown form"))
+}
+
+/// Returns the account of this process as `DOMAIN\name`, or nothing when Windows cannot tell.
+pub(super) fn current_user_name() -> Option<String> {
+    with_current_user(|user| {
+        let mut name = [0; MAX_NAME];
+        let mut domain = [0; MAX_NAME];
+        let (mut name_len, mut domain_len, mut kind) = (MAX_NAME as u32, MAX_NAME as u32, 0);
+        // SAFETY: the SID is one that Windows wrote; both buffers are as long as is said.
+        let done = unsafe {
+            LookupAccountSidW(
+                ptr::null(),
+                user,
+                name.as_mut_ptr(),
+                &raw mut name_len,
+                domain.as_mut_ptr(),
+                &raw mut domain_len,
+                &raw mut kind,
+            )
+        };
+        (done != 0).then(|| format!(r"{}\{}", from_wide(&domain), from_wide(&name)))
+    })
+    .ok()
+    .flatten()
+}
+
+/// Hands out the SID of this process's account, which is valid during the call only.
+fn with_current_user<T>(read: impl FnOnce(PSID) -> T) -> io::Result<T> {
+    // SAFETY: the function has no arguments, and what it returns need not be closed.
+    let process = unsafe { GetCurrentProcess() };
+    let mut token = ptr::null_mut();
+    // SAFETY: the process is this one, and the place of the token is ours.
+    let done = unsafe { OpenProcessToken(process, TOKEN_QUERY, &raw mut token) };
+    check(done)?;
+    // SAFETY: the token was just opened, and nobody else closes it.
+    let token = unsafe { OwnedHandle::from_raw_handle(token) };
+    let mut buffer = [0_u64; USER_WORDS];
+    let mut written = 0;
+    // SAFETY: the token is open; the buffer is aligned for `TOKEN_USER` and of the size that is given.
+    let done = unsafe {
+        GetTokenInformation(
+            token.as_raw_handle(),
+            TokenUser,
+            buffer.as_mut_ptr().cast(),
+            size_of_val(&buffer) as u32,
+            &raw mut written,
+        )
+    };
+    check(done)?;
+    // SAFETY: Windows has just written a whole `TOKEN_USER` here; its SID lies behind it in the same buffer.
+    let user = unsafe { buffer.as_ptr().cast::<TOKEN_USER>().read() };
+    Ok(read(user.User.Sid))
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        // SAFETY: the memory came from a function whose result is freed this way, and is freed once.
+        unsafe { LocalFree(self.0) };
+    }
+}
+
+/// Views a SID as bytes; a null pointer as none.
+///
+/// # Safety
+/// `sid` is null or a valid SID that lives as long as the result is used.
+unsafe fn sid_bytes<'a>(sid: PSID) -> &'a [u8] {
+    if sid.is_null() {
+        return &[];
+    }
+    // SAFETY: the caller vouches for the SID.
+    let length = unsafe { GetLengthSid(sid) };
+    // SAFETY: this is the length of that very SID.
+    unsafe { slice::from_raw_parts(sid.cast(), length as usize) }
+}
+
+fn check(done: i32) -> io::Result<()> {
+    if done == 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

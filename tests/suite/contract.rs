@@ -1,0 +1,82 @@
+//! Rules about the source itself.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// Modules of the library from the words up; a module may use those before it in this list, and itself.
+const LAYERS: [&[&str]; 8] = [
+    &["secret", "text", "time", "env", "exit", "platform", "process", "windows_path"],
+    &["reference", "scope"],
+    &["credential"],
+    &["kubelet"],
+    &["issuer", "store", "matching"],
+    &["provider"],
+    &["plugin"],
+    &["cli"],
+];
+
+fn sources(dir: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+fn layer(module: &str) -> usize {
+    LAYERS.iter().position(|layer| layer.contains(&module)).unwrap_or_else(|| panic!("`{module}` is in no layer"))
+}
+
+#[test]
+fn layers_point_one_way() {
+    let src = Path::new(ROOT).join("src");
+    let mut wrong = Vec::new();
+    for path in sources(&src) {
+        let relative = path.strip_prefix(&src).unwrap();
+        let module = relative.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs");
+        if matches!(module, "main" | "lib") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        for used in text.split("crate::").skip(1) {
+            let end = used.find(|c: char| !(c.is_ascii_lowercase() || c == '_')).unwrap_or(used.len());
+            let names = match used.strip_prefix('{') {
+                Some(list) => list.split('}').next().unwrap().split(',').map(|name| name.trim().split("::").next().unwrap()).collect(),
+                None => vec![&used[..end]],
+            };
+            for name in names {
+                if layer(name) > layer(module) {
+                    wrong.push(format!("{} uses crate::{name}", relative.display()));
+                }
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn every_test_file_runs() {
+    let suite = Path::new(ROOT).join("tests/suite");
+    let main = fs::read_to_string(suite.join("main.rs")).unwrap();
+    for path in sources(&suite) {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        assert!(name == "main" || main.contains(&format!("mod {name};")), "tests/suite/main.rs does not name `{name}`");
+    }
+}
+
+#[test]
+fn unsafe_code_stays_in_platform() {
+    let src = Path::new(ROOT).join("src");
+    for path in sources(&src) {
+        let inside = path.strip_prefix(&src).unwrap().starts_with("platform");
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(inside || !text.contains("unsafe {"), "{} has unsafe code", path.display());
+    }
+}
