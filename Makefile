@@ -1,0 +1,59 @@
+# What people and CI run. Each target installs what it lacks on Debian, or names it.
+
+CARGO ?= cargo
+HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+BINARY := $(CURDIR)/target/$(HOST)/release/keyring-credential-provider
+FUZZ_SECONDS ?= 5
+
+.PHONY: all demo test test-rust test-kubelet test-windows test-fuzz bench fmt lint build
+
+all: build
+
+build:
+	@tests/tools.sh base
+	$(CARGO) build --release --locked
+
+# Seals a made-up password in a throwaway store, asks as the kubelet does, and shows the answer.
+demo: build
+	@set -eu; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	export KEYRING_CREDENTIAL_PROVIDER_STORE="$$dir/store"; \
+	"$(BINARY)" store init; \
+	printf 'made-up-password' | "$(BINARY)" login docker.io -u alice --password-stdin; \
+	"$(BINARY)" list; \
+	"$(BINARY)" explain nginx; \
+	request='{"kind":"CredentialProviderRequest","apiVersion":"credentialprovider.kubelet.k8s.io/v1","image":"docker.io/library/nginx"}'; \
+	echo "request: $$request"; printf 'answer:  '; echo "$$request" | "$(BINARY)" get-credentials
+
+test: lint test-rust test-kubelet test-windows test-fuzz
+
+# The suite is run as root: it mounts, changes owners and asks the kernel keyring.
+test-rust: build
+	$(CARGO) test --locked
+
+# The kubelet's own code asks the built program.
+test-kubelet: build
+	@set -eu; go=$$(tests/tools.sh kubelet | tail -n 1); cd tests/kubelet; \
+	KCP_BINARY="$(BINARY)" KCP_VECTORS="$(CURDIR)/tests/data/kubelet.json" "$$go" test -count=1 ./...
+
+# The Windows program under Wine.
+test-windows: build
+	@set -eu; eval "$$(tests/windows/build.sh)"; export KCP_WINDOWS_BINARY KCP_WINE_PREFIX; \
+	$(CARGO) test --locked --test suite -- windows::
+
+test-fuzz:
+	@tests/fuzz/run.sh $(FUZZ_SECONDS)
+
+bench: build
+	@tests/tools.sh bench
+	KCP_BINARY="$(BINARY)" benches/run.sh
+
+fmt:
+	$(CARGO) fmt
+
+lint:
+	@tests/tools.sh base
+	@tests/tools.sh lint
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+	shellcheck tests/*.sh tests/*/*.sh benches/*.sh .ci/run
