@@ -67,8 +67,12 @@ pub fn check_basic_auth(username: &str, password: &[u8]) -> Result<(), BasicAuth
     let Ok(password) = std::str::from_utf8(password) else {
         return Err(BasicAuthError::PasswordNotUtf8);
     };
-    if password.chars().any(char::is_control) {
+    // RFC 7617 forbids them all, but a key file of several lines is a password all the same (`_json_key` of Google).
+    if password.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
         return Err(BasicAuthError::ControlInPassword);
+    }
+    if password.trim_matches(['\n', '\r']) != password {
+        return Err(BasicAuthError::LineBreakAround);
     }
     Ok(())
 }
@@ -80,7 +84,9 @@ pub fn check_basic_auth(username: &str, password: &[u8]) -> Result<(), BasicAuth
 pub enum BasicAuthError {
     #[error("user name is empty; the container runtime would pull anonymously")]
     EmptyUsername,
-    #[error("user name `<token>` marks an identity token, which the kubelet cannot pass on; store a user name and password")]
+    #[error(
+        "user name `<token>` marks an identity token, which the kubelet cannot pass on; store a user name and password"
+    )]
     TokenUsername,
     #[error("user name contains `:`, which basic authentication cannot carry")]
     ColonInUsername,
@@ -92,6 +98,8 @@ pub enum BasicAuthError {
     LongPassword,
     #[error("password is not valid UTF-8; the kubelet would silently change it")]
     PasswordNotUtf8,
-    #[error("password contains a control character such as a line break")]
+    #[error("password contains a control character")]
     ControlInPassword,
+    #[error("password starts or ends with a line break, beyond the one at the end that is left out")]
+    LineBreakAround,
 }

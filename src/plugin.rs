@@ -127,7 +127,11 @@ fn parse_options(arguments: &[OsString]) -> Result<Options, PluginError> {
                     .filter(|timeout| (Duration::from_secs(1)..=MAX_TIMEOUT).contains(timeout))
                     .ok_or(PluginError::Arguments("`--timeout` takes `1s` to `55s`"))?;
             }
-            _ => return Err(PluginError::Arguments("`get-credentials` takes `--store DIR` and `--timeout DURATION` only")),
+            _ => {
+                return Err(PluginError::Arguments(
+                    "`get-credentials` takes `--store DIR` and `--timeout DURATION` only",
+                ));
+            }
         }
     }
     Ok(Options { store: store.unwrap_or_else(platform::default_store_dir), timeout })
@@ -137,7 +141,10 @@ fn parse_options(arguments: &[OsString]) -> Result<Options, PluginError> {
 fn start_deadline(timeout: Duration) {
     let watchdog = move || {
         thread::sleep(timeout);
-        fail(&format!("no answer within {} seconds; run `keyring-credential-provider explain` on the node", timeout.as_secs()));
+        fail(&format!(
+            "no answer within {} seconds; run `keyring-credential-provider explain` on the node",
+            timeout.as_secs()
+        ));
     };
     // Without a thread there is still the kubelet's own limit.
     let _ = thread::Builder::new().name("deadline".to_owned()).stack_size(64 * 1024).spawn(watchdog);

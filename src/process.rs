@@ -82,6 +82,9 @@ fn collect(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Zeroizing
     receiver
 }
 
-fn wait(receiver: &mpsc::Receiver<Zeroizing<Vec<u8>>>, deadline: Instant) -> Result<Zeroizing<Vec<u8>>, RecvTimeoutError> {
+fn wait(
+    receiver: &mpsc::Receiver<Zeroizing<Vec<u8>>>,
+    deadline: Instant,
+) -> Result<Zeroizing<Vec<u8>>, RecvTimeoutError> {
     receiver.recv_timeout(deadline.saturating_duration_since(Instant::now()))
 }

@@ -31,11 +31,8 @@ pub fn provide(
         });
     };
     let issued = issuer::issue(credential, now)?;
-    let (cache_key_type, key) = if registry_has_paths {
-        (CacheKeyType::Image, image.name())
-    } else {
-        (CacheKeyType::Registry, image.domain())
-    };
+    let (cache_key_type, key) =
+        if registry_has_paths { (CacheKeyType::Image, image.name()) } else { (CacheKeyType::Registry, image.domain()) };
     Ok(CredentialProviderResponse {
         api_version,
         cache_key_type,

@@ -170,7 +170,9 @@ pub(crate) fn split_port(domain: &str) -> (&str, Option<&str>) {
 /// distribution/reference `splitDockerDomain`.
 fn split_domain(text: &str) -> (&str, &str) {
     match text.split_once('/') {
-        Some((first, rest)) if is_registry(first) => (if first == "index.docker.io" { DOCKER_HUB } else { first }, rest),
+        Some((first, rest)) if is_registry(first) => {
+            (if first == "index.docker.io" { DOCKER_HUB } else { first }, rest)
+        }
         _ => (DOCKER_HUB, text),
     }
 }
@@ -214,6 +216,7 @@ fn is_tag(tag: &str) -> bool {
 
 fn is_digest(digest: &str) -> bool {
     let Some((algorithm, hex)) = digest.split_once(':') else { return false };
-    let word = |w: &str| w.starts_with(|c: char| c.is_ascii_alphabetic()) && w.bytes().all(|b| b.is_ascii_alphanumeric());
+    let word =
+        |w: &str| w.starts_with(|c: char| c.is_ascii_alphabetic()) && w.bytes().all(|b| b.is_ascii_alphanumeric());
     algorithm.split(['-', '_', '+', '.']).all(word) && hex.len() >= 32 && hex.bytes().all(|b| b.is_ascii_hexdigit())
 }

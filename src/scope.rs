@@ -187,7 +187,9 @@ pub enum ScopeError {
     Host,
     #[error("scope has an invalid port; give a number from 1 to 65535")]
     Port,
-    #[error("scope has no registry host: a name without dot or port is a path on Docker Hub; put `docker.io/` before it")]
+    #[error(
+        "scope has no registry host: a name without dot or port is a path on Docker Hub; put `docker.io/` before it"
+    )]
     NoHost,
     #[error("scope has a wildcard in its path; a path covers everything below it already, so leave out `/*`")]
     PathWildcard,
@@ -257,7 +259,9 @@ fn glob(pattern: &[u8], label: &[u8]) -> bool {
     match pattern.split_first() {
         None => label.is_empty(),
         Some((b'*', rest)) => (0..=label.len()).any(|skip| glob(rest, &label[skip..])),
-        Some((byte, rest)) => label.split_first().is_some_and(|(l, tail)| l.eq_ignore_ascii_case(byte) && glob(rest, tail)),
+        Some((byte, rest)) => {
+            label.split_first().is_some_and(|(l, tail)| l.eq_ignore_ascii_case(byte) && glob(rest, tail))
+        }
     }
 }
 

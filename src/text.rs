@@ -43,7 +43,9 @@ mod tests {
 
     #[test]
     fn what_powershell_writes_is_read() {
-        for bytes in [&b"p\xc3\xa4ss"[..], b"\xef\xbb\xbfp\xc3\xa4ss", b"\xff\xfep\0\xe4\0s\0s\0", b"\xfe\xff\0p\0\xe4\0s\0s"] {
+        for bytes in
+            [&b"p\xc3\xa4ss"[..], b"\xef\xbb\xbfp\xc3\xa4ss", b"\xff\xfep\0\xe4\0s\0s\0", b"\xfe\xff\0p\0\xe4\0s\0s"]
+        {
             assert_eq!(decode(bytes).as_deref(), Some("päss"), "{bytes:?}");
         }
     }

@@ -42,7 +42,9 @@ mod tests {
         for (text, seconds) in [("0", 0), ("0s", 0), ("300s", 300), ("5m", 300), ("1h30m", 5400), ("1h1m1s", 3661)] {
             assert_eq!(parse_duration(text), Some(Duration::from_secs(seconds)), "{text}");
         }
-        for text in ["", "5", "-5m", "1.5h", "5M", "1d", "5 m", "m", "5ms", "99999999999999999999s", "9999999999999999999h"] {
+        for text in
+            ["", "5", "-5m", "1.5h", "5M", "1d", "5 m", "m", "5ms", "99999999999999999999s", "9999999999999999999h"]
+        {
             assert_eq!(parse_duration(text), None, "{text}");
         }
     }

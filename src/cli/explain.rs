@@ -6,9 +6,9 @@ use super::output::{self, Failure, Outcome};
 use super::{Context, Form};
 use crate::credential::Credential;
 use crate::exit::Code;
-use crate::kubelet::{ApiVersion, keyring};
 use crate::kubelet::response::{CacheKeyType, CredentialProviderResponse};
-use crate::reference::Reference;
+use crate::kubelet::{ApiVersion, keyring};
+use crate::reference::{Reference, ReferenceError};
 use crate::{matching, provider, text, time};
 
 #[derive(clap::Args)]
@@ -53,6 +53,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Outcome {
     let chosen = matching::select(&image, &opened.credentials).credential;
     let issued = provider::provide(ApiVersion::V1, &image, &opened.credentials, now);
     let mut warnings = Vec::new();
+    if args.image.parse() == Err::<Reference, _>(ReferenceError::Scheme) {
+        warnings.push("a pod cannot name an image with `https://`; without it, this is what it gets".to_owned());
+    }
     match &issued {
         Ok(response) => warnings.extend(check_answer(&image, response)),
         Err(error) => warnings.push(format!("the plugin fails for this image: {error}")),
@@ -105,8 +108,16 @@ fn tell(explanation: &Explanation<'_>, response: Option<&CredentialProviderRespo
                 CacheKeyType::Image => "this image",
                 CacheKeyType::Registry => "every image of the registry",
             };
-            lines += &format!("credential  {} as `{}`, by issuer `{}`\n", credential.scope, text::sanitize(credential.username, 60), credential.issuer);
-            lines += &format!("answer      key `{key}`, good for {reuse}, kept by the kubelet for {} seconds\n", response.cache_duration.as_secs());
+            lines += &format!(
+                "credential  {} as `{}`, by issuer `{}`\n",
+                credential.scope,
+                text::sanitize(credential.username, 60),
+                credential.issuer
+            );
+            lines += &format!(
+                "answer      key `{key}`, good for {reuse}, kept by the kubelet for {} seconds\n",
+                response.cache_duration.as_secs()
+            );
         }
         (Some(credential), None) => lines += &format!("credential  {} cannot be used\n", credential.scope),
         (None, _) => lines += "credential  none; the kubelet pulls with other credentials, or anonymously\n",

@@ -54,7 +54,11 @@ fn write_pages(command: &clap::Command, dir: &Path) -> anyhow::Result<()> {
     let man = Man::new(command.clone());
     let path = dir.join(man.get_filename());
     let mut page = Vec::new();
-    man.render(&mut page).and_then(|()| std::fs::File::create(&path)?.write_all(&page))
+    man.render(&mut page)
+        .and_then(|()| std::fs::File::create(&path)?.write_all(&page))
         .with_context(|| format!("cannot write `{}`", path.display()))?;
-    command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help").try_for_each(|sub| write_pages(sub, dir))
+    command
+        .get_subcommands()
+        .filter(|sub| !sub.is_hide_set() && sub.get_name() != "help")
+        .try_for_each(|sub| write_pages(sub, dir))
 }

@@ -9,8 +9,8 @@ use anyhow::{Context as _, anyhow, bail};
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
+use super::Context;
 use super::output::{self, Failure, Outcome};
-use super::{Context, Form};
 use crate::credential::{Credential, MAX_SECRET};
 use crate::exit::Code;
 use crate::issuer::Issuer;
@@ -61,12 +61,9 @@ pub(super) fn run(args: Args, context: &Context) -> Outcome {
     for warning in &warnings {
         output::say(&format!("warning: {warning}"));
     }
-    match context.form {
-        Form::Json => output::print_json(
-            &serde_json::json!({ "scope": scope.as_str(), "replaced": replaced, "warnings": warnings }),
-        )?,
-        Form::Text => output::say(&format!("{} the credential for `{scope}`", if replaced { "replaced" } else { "stored" })),
-    }
+    let done = if replaced { "replaced" } else { "stored" };
+    let object = serde_json::json!({ "scope": scope.as_str(), "replaced": replaced, "warnings": warnings });
+    output::report(context.form, &object, &format!("{done} the credential for `{scope}`"))?;
     Ok(Code::Done)
 }
 
@@ -74,7 +71,9 @@ pub(super) fn run(args: Args, context: &Context) -> Outcome {
 fn read(args: Args) -> anyhow::Result<Credential> {
     let Args { scope, username, password_stdin, password_file, password, issuer, settings, expires_at } = args;
     if password.map(Zeroizing::new).is_some() {
-        bail!("a password is never taken from an argument, where everybody on the node could read it; use `--password-stdin`");
+        bail!(
+            "a password is never taken from an argument, where everybody on the node could read it; use `--password-stdin`"
+        );
     }
     let scope: Scope = scope.parse()?;
     let issuer = Issuer::by_name(&issuer)?;

@@ -1,9 +1,9 @@
 //! `logout`: removes a credential.
 
+use super::Context;
 use super::output::{self, Failure, Outcome};
-use super::{Context, Form};
 use crate::exit::Code;
-use crate::scope::Scope;
+use crate::scope::{Scope, ScopeError};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -12,16 +12,14 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Outcome {
-    let scope: Scope = args.scope.parse().map_err(|error| Failure::new(Code::Usage, anyhow::Error::new::<crate::scope::ScopeError>(error)))?;
+    let scope: Scope = args.scope.parse().map_err(|error: ScopeError| Failure::new(Code::Usage, error))?;
     let mut writer = context.store.write()?;
     if !writer.remove(&scope) {
         return Err(Failure::new(Code::NothingStored, anyhow::anyhow!("nothing is stored for `{scope}`"))
             .with_remedy("`keyring-credential-provider list` shows what is"));
     }
     writer.commit()?;
-    match context.form {
-        Form::Json => output::print_json(&serde_json::json!({ "scope": scope.as_str() }))?,
-        Form::Text => output::say(&format!("removed the credential for `{scope}`")),
-    }
+    let object = serde_json::json!({ "scope": scope.as_str() });
+    output::report(context.form, &object, &format!("removed the credential for `{scope}`"))?;
     Ok(Code::Done)
 }

@@ -92,10 +92,9 @@ pub fn main() -> ExitCode {
         Command::List => list::run(&context),
         Command::Explain(args) => explain::run(&args, &context),
         Command::Generate(command) => generate::run(&command),
-        Command::GetCredentials => Err(Failure::new(
-            Code::Usage,
-            anyhow::anyhow!("`{}` must be the first argument", crate::plugin::VERB),
-        )),
+        Command::GetCredentials => {
+            Err(Failure::new(Code::Usage, anyhow::anyhow!("`{}` must be the first argument", crate::plugin::VERB)))
+        }
     };
     match result {
         Ok(code) => code.into(),

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::Form;
 use crate::exit::Code;
 use crate::text;
 use crate::{platform, store};
@@ -77,6 +78,17 @@ pub(super) fn print(data: &str) -> anyhow::Result<()> {
 pub(super) fn print_json(data: &impl Serialize) -> anyhow::Result<()> {
     let json = serde_json::to_string_pretty(data).context("cannot make JSON")?;
     print(&format!("{json}\n"))
+}
+
+/// Reports what was done: an object to a program, a sentence to a person.
+pub(super) fn report(form: Form, object: &serde_json::Value, sentence: &str) -> anyhow::Result<()> {
+    match form {
+        Form::Json => print_json(object),
+        Form::Text => {
+            say(sentence);
+            Ok(())
+        }
+    }
 }
 
 /// Tells a person something, on one line of standard error.

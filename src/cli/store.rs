@@ -59,30 +59,22 @@ pub(super) fn run(command: Command, context: &Context) -> Outcome {
 fn init(options: &InitOptions, context: &Context) -> Outcome {
     let source = context.store.init(options)?;
     let dir = context.store.dir().display();
-    match context.form {
-        Form::Json => output::print_json(
-            &serde_json::json!({ "directory": dir.to_string(), "keySource": source.name() }),
-        )?,
-        Form::Text => output::say(&format!("made a store at `{dir}`, its key in `{source}`")),
-    }
+    let object = serde_json::json!({ "directory": dir.to_string(), "keySource": source.name() });
+    output::report(context.form, &object, &format!("made a store at `{dir}`, its key in `{source}`"))?;
     Ok(Code::Done)
 }
 
 fn rekey(options: &RekeyOptions, context: &Context) -> Outcome {
     let source = context.store.rekey(options)?;
-    match context.form {
-        Form::Json => output::print_json(&serde_json::json!({ "keySource": source.name() }))?,
-        Form::Text => output::say(&format!("sealed everything anew; the key is in `{source}`")),
-    }
+    let object = serde_json::json!({ "keySource": source.name() });
+    output::report(context.form, &object, &format!("sealed everything anew; the key is in `{source}`"))?;
     Ok(Code::Done)
 }
 
 fn lock(context: &Context) -> Outcome {
     let was_cached = context.store.lock()?;
-    match context.form {
-        Form::Json => output::print_json(&serde_json::json!({ "wasCached": was_cached }))?,
-        Form::Text => output::say(if was_cached { "forgot the cached data key" } else { "no data key was cached" }),
-    }
+    let sentence = if was_cached { "forgot the cached data key" } else { "no data key was cached" };
+    output::report(context.form, &serde_json::json!({ "wasCached": was_cached }), sentence)?;
     Ok(Code::Done)
 }
 

@@ -68,6 +68,8 @@ pub enum IssuerError {
     BasicAuth(#[from] BasicAuthError),
     #[error("issuer `{issuer}` has no such setting; it takes {known}")]
     UnknownSetting { issuer: &'static str, known: &'static str },
-    #[error("setting `cache` is no duration in whole seconds, minutes or hours such as `300s`, or is longer than a day")]
+    #[error(
+        "setting `cache` is no duration in whole seconds, minutes or hours such as `300s`, or is longer than a day"
+    )]
     Cache,
 }

@@ -83,11 +83,15 @@ pub enum RequestError {
     Truncated { line: usize, column: usize },
     #[error("request is no valid JSON at line {line} column {column}")]
     Syntax { line: usize, column: usize },
-    #[error("request lacks `kind`, `apiVersion` or `image`, or has one that is no string, at line {line} column {column}")]
+    #[error(
+        "request lacks `kind`, `apiVersion` or `image`, or has one that is no string, at line {line} column {column}"
+    )]
     Fields { line: usize, column: usize },
     #[error("request has a `kind` other than `CredentialProviderRequest`")]
     Kind,
-    #[error("request has an `apiVersion` other than `credentialprovider.kubelet.k8s.io/v1`, `/v1beta1` and `/v1alpha1`")]
+    #[error(
+        "request has an `apiVersion` other than `credentialprovider.kubelet.k8s.io/v1`, `/v1beta1` and `/v1alpha1`"
+    )]
     ApiVersion,
     #[error("request cannot be answered: {0}")]
     Image(#[from] ReferenceError),

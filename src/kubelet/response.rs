@@ -42,13 +42,15 @@ impl CredentialProviderResponse {
     /// As `output`. Nothing is written in part unless `output` itself fails.
     pub fn write_to(&self, mut output: impl Write) -> io::Result<()> {
         // `\u0000` is the longest escape of one byte; the fixed text is about 200 bytes.
-        let bound = self.auth.as_ref().map_or(0, |(key, issued)| {
-            6 * (key.len() + issued.username.len() + issued.password.expose().len())
-        });
+        let bound = self
+            .auth
+            .as_ref()
+            .map_or(0, |(key, issued)| 6 * (key.len() + issued.username.len() + issued.password.expose().len()));
         let mut buffer = Zeroizing::new(Vec::with_capacity(bound + 512));
         self.serialize_auth(&mut buffer, |issued| {
             // Checked when it was stored, and again by `provider::provide`.
-            std::str::from_utf8(issued.password.expose()).map_err(|_| serde::ser::Error::custom("password is not UTF-8"))
+            std::str::from_utf8(issued.password.expose())
+                .map_err(|_| serde::ser::Error::custom("password is not UTF-8"))
         })?;
         buffer.push(b'\n');
         output.write_all(&buffer)?;
@@ -70,7 +72,9 @@ impl CredentialProviderResponse {
     {
         let auth = match &self.auth {
             None => None,
-            Some((key, issued)) => Some((key.as_str(), AuthConfig { username: &issued.username, password: password(issued)? })),
+            Some((key, issued)) => {
+                Some((key.as_str(), AuthConfig { username: &issued.username, password: password(issued)? }))
+            }
         };
         let wire = Wire {
             kind: "CredentialProviderResponse",

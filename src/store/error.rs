@@ -92,7 +92,9 @@ impl Error {
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::NotFound { .. } => "run `keyring-credential-provider store init`",
-            Self::Locked { .. } | Self::Unavailable { .. } => "run `keyring-credential-provider store status` on the node",
+            Self::Locked { .. } | Self::Unavailable { .. } => {
+                "run `keyring-credential-provider store status` on the node"
+            }
             Self::Denied { .. } if platform::is_privileged() => "restore the owner and mode, or make the store anew",
             Self::Denied { .. } => "run as root or Administrator",
             Self::Corrupt { .. } => "restore it from a backup, or remove it and run `store init` and `login` again",

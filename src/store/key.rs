@@ -41,12 +41,25 @@ impl DataKey {
     }
 
     /// Encrypts in place and returns the tag.
-    pub(super) fn encrypt(&self, store_id: &[u8], nonce: &[u8; NONCE_LEN], aad: &[u8], text: &mut [u8]) -> [u8; TAG_LEN] {
+    pub(super) fn encrypt(
+        &self,
+        store_id: &[u8],
+        nonce: &[u8; NONCE_LEN],
+        aad: &[u8],
+        text: &mut [u8],
+    ) -> [u8; TAG_LEN] {
         encrypt(&self.payload_key(store_id), nonce, aad, text)
     }
 
     /// Decrypts in place. Returns whether all of it is authentic.
-    pub(super) fn decrypt(&self, store_id: &[u8], nonce: &[u8; NONCE_LEN], aad: &[u8], text: &mut [u8], tag: &[u8; TAG_LEN]) -> bool {
+    pub(super) fn decrypt(
+        &self,
+        store_id: &[u8],
+        nonce: &[u8; NONCE_LEN],
+        aad: &[u8],
+        text: &mut [u8],
+        tag: &[u8; TAG_LEN],
+    ) -> bool {
         decrypt(&self.payload_key(store_id), nonce, aad, text, tag)
     }
 

@@ -137,7 +137,9 @@ impl Store {
         loop {
             match lock.try_lock() {
                 Ok(()) => return Ok(lock),
-                Err(TryLockError::WouldBlock) if start.elapsed() < LOCK_TIMEOUT => thread::sleep(Duration::from_millis(5)),
+                Err(TryLockError::WouldBlock) if start.elapsed() < LOCK_TIMEOUT => {
+                    thread::sleep(Duration::from_millis(5));
+                }
                 Err(TryLockError::WouldBlock) => {
                     return Err(Error::Unavailable {
                         what: format!("the lock `{}`", path.display()),

@@ -32,7 +32,9 @@ fn login_answers_in_json_too() {
     let node = Node::with(&["r.test"]);
     let run = login(&node, &["r.test/team", "-u", "u", "--password-stdin", "--output", "json"], "p");
     let warning = "`r.test` is stored as well; `r.test/team` now comes first for its images";
-    let json = format!("{{\n  \"replaced\": false,\n  \"scope\": \"r.test/team\",\n  \"warnings\": [\n    \"{warning}\"\n  ]\n}}\n");
+    let json = format!(
+        "{{\n  \"replaced\": false,\n  \"scope\": \"r.test/team\",\n  \"warnings\": [\n    \"{warning}\"\n  ]\n}}\n"
+    );
     assert_eq!(run, Run::new(0, &json, &format!("warning: {warning}\n")));
 }
 
@@ -63,17 +65,25 @@ fn what_basic_authentication_cannot_carry_is_refused() {
     let node = Node::new();
     let table: [(&str, &[u8], &str); 9] = [
         ("", b"p", "user name is empty; the container runtime would pull anonymously"),
-        ("<token>", b"p", "user name `<token>` marks an identity token, which the kubelet cannot pass on; store a user name and password"),
+        (
+            "<token>",
+            b"p",
+            "user name `<token>` marks an identity token, which the kubelet cannot pass on; store a user name and password",
+        ),
         ("a:b", b"p", "user name contains `:`, which basic authentication cannot carry"),
         ("a\tb", b"p", "user name contains a control character"),
         ("u", b"", "password is empty"),
         ("u", b"\n", "password is empty"),
-        ("u", b"a\nb", "password contains a control character such as a line break"),
-        ("u", b"p\n\n", "password contains a control character such as a line break"),
-        ("u", b"a\0b", "password contains a control character such as a line break"),
+        ("u", b"\na", "password starts or ends with a line break, beyond the one at the end that is left out"),
+        ("u", b"p\n\n", "password starts or ends with a line break, beyond the one at the end that is left out"),
+        ("u", b"a\0b", "password contains a control character"),
     ];
     for (user, password, expected) in table {
-        assert_eq!(login(&node, &["r.test", "-u", user, "--password-stdin"], password), usage(expected), "{user} {password:?}");
+        assert_eq!(
+            login(&node, &["r.test", "-u", user, "--password-stdin"], password),
+            usage(expected),
+            "{user} {password:?}"
+        );
     }
     let run = login(&node, &["r.test", "-u", "u", "--password-stdin"], b"\xff\x00\x80");
     let error = "error: cannot read the password from standard input\n  caused by: it is neither UTF-8 nor UTF-16 with a byte order mark\n";
@@ -84,7 +94,8 @@ fn what_basic_authentication_cannot_carry_is_refused() {
 #[test]
 fn passwords_arrive_as_tools_write_them() {
     let node = Node::new();
-    let utf16: Vec<u8> = [0xff, 0xfe].into_iter().chain("pä\"ss\r\n".encode_utf16().flat_map(u16::to_le_bytes)).collect();
+    let utf16: Vec<u8> =
+        [0xff, 0xfe].into_iter().chain("pä\"ss\r\n".encode_utf16().flat_map(u16::to_le_bytes)).collect();
     let table: [(&str, Vec<u8>); 5] = [
         ("plain", "pä\"ss".into()),
         ("echo", "pä\"ss\n".into()),
@@ -108,6 +119,15 @@ fn passwords_arrive_as_tools_write_them() {
         login(&node, &["r.test", "-u", "u", "--password-file", missing.to_str().unwrap()], ""),
         usage(&format!("cannot open `{}`\n  caused by: No such file or directory (os error 2)", missing.display()))
     );
+}
+
+#[test]
+fn a_key_file_of_several_lines_is_a_password() {
+    let node = Node::new();
+    let key = "{\n\t\"type\": \"service_account\",\r\n  \"private_key\": \"fake\"\n}";
+    assert_eq!(login(&node, &["gcr.test", "-u", "_json_key", "--password-stdin"], format!("{key}\n")).code, 0);
+    let answer: serde_json::Value = serde_json::from_str(&node.ask("gcr.test/p/a").done()).unwrap();
+    assert_eq!(answer["auth"]["gcr.test"]["password"], key);
 }
 
 #[test]
@@ -150,10 +170,19 @@ fn settings_and_times_are_checked() {
         (&["--set", "region=x"], "issuer `static` has no such setting; it takes `cache`"),
         (&["--set", "cache"], "`--set` takes `name=value`"),
         (&["--set", "cache=1s", "--set", "cache=2s"], "`--set` gives the same setting twice"),
-        (&["--set", "cache=1d"], "setting `cache` is no duration in whole seconds, minutes or hours such as `300s`, or is longer than a day"),
-        (&["--set", "cache=25h"], "setting `cache` is no duration in whole seconds, minutes or hours such as `300s`, or is longer than a day"),
+        (
+            &["--set", "cache=1d"],
+            "setting `cache` is no duration in whole seconds, minutes or hours such as `300s`, or is longer than a day",
+        ),
+        (
+            &["--set", "cache=25h"],
+            "setting `cache` is no duration in whole seconds, minutes or hours such as `300s`, or is longer than a day",
+        ),
         (&["--expires-at", "tomorrow"], "`--expires-at` takes a time with its zone, such as `2027-01-31T00:00:00Z`"),
-        (&["--expires-at", "2100-01-01T00:00:00"], "`--expires-at` takes a time with its zone, such as `2027-01-31T00:00:00Z`"),
+        (
+            &["--expires-at", "2100-01-01T00:00:00"],
+            "`--expires-at` takes a time with its zone, such as `2027-01-31T00:00:00Z`",
+        ),
         (&["--expires-at", "2020-01-01T00:00:00Z"], "`--expires-at` lies in the past"),
     ];
     for (arguments, expected) in table {
@@ -169,7 +198,11 @@ fn windows_paths_are_refused_as_scopes() {
         let run = login(&node, &[path, "-u", "u", "--password-stdin"], "p");
         assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{path}");
         assert!(run.stderr.starts_with("error: scope "), "{path}: {}", run.stderr);
-        assert!(run.stderr.ends_with("; give a registry such as `registry.example.com:5000/team`\n"), "{path}: {}", run.stderr);
+        assert!(
+            run.stderr.ends_with("; give a registry such as `registry.example.com:5000/team`\n"),
+            "{path}: {}",
+            run.stderr
+        );
     }
 }
 
@@ -183,14 +216,18 @@ fn logout_removes_by_any_spelling() {
     assert_eq!(node.credential("nginx"), None);
     let again = "error: nothing is stored for `docker.io`\nhint: `keyring-credential-provider list` shows what is\n";
     assert_eq!(node.run(&["logout", "docker.io"], ""), Run::new(3, "", again));
-    assert_eq!(node.run(&["logout", "r.test", "--output", "json"], ""), Run::new(0, "{\n  \"scope\": \"r.test\"\n}\n", ""));
+    assert_eq!(
+        node.run(&["logout", "r.test", "--output", "json"], ""),
+        Run::new(0, "{\n  \"scope\": \"r.test\"\n}\n", "")
+    );
     assert_eq!(node.run(&["logout", "r.test/*"], "").code, 2);
 }
 
 #[test]
 fn list_shows_everything_but_secrets() {
     let node = Node::new();
-    let run = login(&node, &["r.test", "-u", "u", "--password-stdin", "--expires-at", "2100-01-01T00:00:00Z"], "hunter2");
+    let run =
+        login(&node, &["r.test", "-u", "u", "--password-stdin", "--expires-at", "2100-01-01T00:00:00Z"], "hunter2");
     assert_eq!(run.code, 0);
     let updated = |text: &str| {
         let at = text.find("20").unwrap();
@@ -240,35 +277,59 @@ fn explain_json_is_a_contract() {
     let v1 = "credentialprovider.kubelet.k8s.io/v1";
     assert_eq!(
         explain("nginx"),
-        (0, serde_json::json!({
-            "image": "docker.io/library/nginx",
-            "answer": {
-                "kind": "CredentialProviderResponse", "apiVersion": v1, "cacheKeyType": "Registry", "cacheDuration": "0s",
-                "auth": { "docker.io": { "username": "user-0", "password": "***" } },
-            },
-            "credential": { "scope": "docker.io", "username": "user-0", "issuer": "static", "expiresAt": null },
-            "considered": [{ "scope": "docker.io", "matches": true, "reason": "most specific" }],
-            "mirrors": [],
-            "warnings": [],
-        }))
+        (
+            0,
+            serde_json::json!({
+                "image": "docker.io/library/nginx",
+                "answer": {
+                    "kind": "CredentialProviderResponse", "apiVersion": v1, "cacheKeyType": "Registry", "cacheDuration": "0s",
+                    "auth": { "docker.io": { "username": "user-0", "password": "***" } },
+                },
+                "credential": { "scope": "docker.io", "username": "user-0", "issuer": "static", "expiresAt": null },
+                "considered": [{ "scope": "docker.io", "matches": true, "reason": "most specific" }],
+                "mirrors": [],
+                "warnings": [],
+            })
+        )
     );
     assert_eq!(
         explain("r.test/a"),
-        (3, serde_json::json!({
-            "image": "r.test/a",
-            "answer": { "kind": "CredentialProviderResponse", "apiVersion": v1, "cacheKeyType": "Image", "cacheDuration": "0s", "auth": {} },
-            "credential": null,
-            "considered": [{ "scope": "docker.io", "matches": false, "reason": "other host" }],
-            "mirrors": [],
-            "warnings": [],
-        }))
+        (
+            3,
+            serde_json::json!({
+                "image": "r.test/a",
+                "answer": { "kind": "CredentialProviderResponse", "apiVersion": v1, "cacheKeyType": "Image", "cacheDuration": "0s", "auth": {} },
+                "credential": null,
+                "considered": [{ "scope": "docker.io", "matches": false, "reason": "other host" }],
+                "mirrors": [],
+                "warnings": [],
+            })
+        )
+    );
+}
+
+#[test]
+fn explain_warns_of_what_a_pod_cannot_name() {
+    let node = Node::with(&["r.test"]);
+    let told = node.run(&["explain", "https://r.test/a"], "").done();
+    assert!(
+        told.ends_with("warning     a pod cannot name an image with `https://`; without it, this is what it gets\n"),
+        "{told}"
     );
 }
 
 #[test]
 fn explain_and_the_plugin_agree() {
     let node = Node::with(&["docker.io", "r.test/team", "*.q.test", "r.test:5000"]);
-    for image in ["nginx", "registry-1.docker.io/a/b", "r.test/team/x", "r.test/other", "a.q.test/x", "r.test:5000/x", "R.TEST/team/x"] {
+    for image in [
+        "nginx",
+        "registry-1.docker.io/a/b",
+        "r.test/team/x",
+        "r.test/other",
+        "a.q.test/x",
+        "r.test:5000/x",
+        "R.TEST/team/x",
+    ] {
         let told = node.run(&["explain", image, "--output", "json"], "");
         let told: serde_json::Value = serde_json::from_str(&told.stdout).unwrap();
         let mut said: serde_json::Value = serde_json::from_str(&node.ask(image).done()).unwrap();
@@ -283,7 +344,14 @@ fn explain_and_the_plugin_agree() {
 #[test]
 fn words_in_the_wrong_place_are_not_repeated() {
     let node = Node::new();
-    for arguments in [&["hunter2"][..], &["login", "r.test", "hunter2"], &["login", "r.test", "-u", "u", "--output", "hunter2"], &["list", "-z=hunter2"], &["explain", "HUNTER2/hunter2!"], &["login", "hunter2!", "-u", "u"]] {
+    for arguments in [
+        &["hunter2"][..],
+        &["login", "r.test", "hunter2"],
+        &["login", "r.test", "-u", "u", "--output", "hunter2"],
+        &["list", "-z=hunter2"],
+        &["explain", "HUNTER2/hunter2!"],
+        &["login", "hunter2!", "-u", "u"],
+    ] {
         let run = node.run(arguments, "");
         assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{arguments:?}");
         assert!(!run.stderr.contains("hunter2"), "{arguments:?}: {}", run.stderr);
@@ -297,21 +365,43 @@ fn generate_writes_pages_and_completions() {
     assert!(page.contains(".TH keyring-credential-provider 1"), "{page}");
     let dir = Dir::new();
     node.run(&["generate", "man", "--dir", dir.path().to_str().unwrap()], "").done();
-    let mut pages: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut pages: Vec<_> =
+        fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     pages.sort();
-    let expected = ["", "-explain", "-generate", "-generate-completions", "-generate-man", "-get-credentials", "-list", "-login", "-logout", "-store", "-store-init", "-store-lock", "-store-rekey", "-store-status"];
+    let expected = [
+        "",
+        "-explain",
+        "-generate",
+        "-generate-completions",
+        "-generate-man",
+        "-get-credentials",
+        "-list",
+        "-login",
+        "-logout",
+        "-store",
+        "-store-init",
+        "-store-lock",
+        "-store-rekey",
+        "-store-status",
+    ];
     let mut expected = expected.map(|name| format!("keyring-credential-provider{name}.1"));
     expected.sort();
     assert_eq!(pages, expected);
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
-        assert!(node.run(&["generate", "completions", shell], "").done().contains("keyring-credential-provider"), "{shell}");
+        assert!(
+            node.run(&["generate", "completions", shell], "").done().contains("keyring-credential-provider"),
+            "{shell}"
+        );
     }
 }
 
 #[test]
 fn help_and_version_are_data() {
     let node = Node::new();
-    assert_eq!(node.run(&["--version"], ""), Run::new(0, concat!("keyring-credential-provider ", env!("CARGO_PKG_VERSION"), "\n"), ""));
+    assert_eq!(
+        node.run(&["--version"], ""),
+        Run::new(0, concat!("keyring-credential-provider ", env!("CARGO_PKG_VERSION"), "\n"), "")
+    );
     let help = node.run(&["--help"], "").done();
     for verb in ["store", "login", "logout", "list", "explain", "generate", "get-credentials"] {
         assert!(help.contains(&format!("\n  {verb} ")), "{verb} in\n{help}");

@@ -48,7 +48,13 @@ fn layers_point_one_way() {
         for used in text.split("crate::").skip(1) {
             let end = used.find(|c: char| !(c.is_ascii_lowercase() || c == '_')).unwrap_or(used.len());
             let names = match used.strip_prefix('{') {
-                Some(list) => list.split('}').next().unwrap().split(',').map(|name| name.trim().split("::").next().unwrap()).collect(),
+                Some(list) => list
+                    .split('}')
+                    .next()
+                    .unwrap()
+                    .split(',')
+                    .map(|name| name.trim().split("::").next().unwrap())
+                    .collect(),
                 None => vec![&used[..end]],
             };
             for name in names {

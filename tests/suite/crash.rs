@@ -37,7 +37,14 @@ fn kill_after(node: &Node, arguments: &[&str], stdin: &str, delay: Duration) -> 
 
 /// How long a whole run takes, so that kills fall into all of it.
 fn time_of(mut run: impl FnMut()) -> Duration {
-    (0..5).map(|_| { let start = Instant::now(); run(); start.elapsed() }).max().unwrap()
+    (0..5)
+        .map(|_| {
+            let start = Instant::now();
+            run();
+            start.elapsed()
+        })
+        .max()
+        .unwrap()
 }
 
 #[test]
@@ -59,7 +66,11 @@ fn a_thousand_killed_writers_leave_the_old_or_the_new_state() {
             .collect();
         assert_eq!(found[0], ("kept.test", "password-0"), "round {round}");
         assert_eq!((found.len(), found[1].0), (2, "r.test"), "round {round}");
-        if found[1].1 == next { new += 1 } else { old += 1 }
+        if found[1].1 == next {
+            new += 1;
+        } else {
+            old += 1;
+        }
         assert!([held.as_str(), next.as_str()].contains(&found[1].1), "round {round}: {}", found[1].1);
         held = found[1].1.to_owned();
     }
@@ -117,7 +128,8 @@ impl<'a> SmallDisk<'a> {
     fn mount(node: &'a Node) -> Self {
         let dir = node.store();
         fs::create_dir(&dir).unwrap();
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k,mode=0700", "tmpfs"]).arg(&dir).status();
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k,mode=0700", "tmpfs"]).arg(&dir).status();
         assert!(mounted.unwrap().success(), "root may mount a tmpfs");
         Self(node)
     }
@@ -142,7 +154,8 @@ fn a_full_disk_keeps_the_old_state() {
     let before = fs::read(node.sealed()).unwrap();
     let full = |path: &str| {
         let path = node.store().join(path);
-        let error = format!("error: cannot write `{}`\n  caused by: No space left on device (os error 28)\n", path.display());
+        let error =
+            format!("error: cannot write `{}`\n  caused by: No space left on device (os error 28)\n", path.display());
         Run::new(4, "", &format!("{error}hint: check free space and permissions; nothing was changed\n"))
     };
     let login = node.run(&["login", "q.test", "-u", "u", "--password-stdin"], "p".repeat(4096));

@@ -25,15 +25,28 @@ fn in_session(node: &Node, arguments: &[&str], stdin: &str) -> Run {
     let mut command = Command::new("keyctl");
     command.args(["session", "-", BINARY]).args(arguments).env("KEYRING_CREDENTIAL_PROVIDER_STORE", node.store());
     let mut run = run(&mut command, stdin);
-    run.stderr = run.stderr.lines().filter(|line| !line.starts_with("Joined session keyring")).map(|line| format!("{line}\n")).collect();
-    run.stdout = run.stdout.lines().filter(|line| !line.starts_with("Joined session keyring")).map(|line| format!("{line}\n")).collect();
+    run.stderr = run
+        .stderr
+        .lines()
+        .filter(|line| !line.starts_with("Joined session keyring"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    run.stdout = run
+        .stdout
+        .lines()
+        .filter(|line| !line.starts_with("Joined session keyring"))
+        .map(|line| format!("{line}\n"))
+        .collect();
     run
 }
 
 #[test]
 fn systemd_creds_seals_the_key_and_the_kernel_keeps_it() {
     let (node, run) = init(&["--key-source", "systemd-creds", "--systemd-key", "host"]);
-    assert_eq!(run, Run::new(0, "", &format!("made a store at `{}`, its key in `systemd-creds`\n", node.store().display())));
+    assert_eq!(
+        run,
+        Run::new(0, "", &format!("made a store at `{}`, its key in `systemd-creds`\n", node.store().display()))
+    );
     node.login("r.test", "u", "p");
     assert_eq!(status(&node, "dataKeyCached"), true);
     assert_eq!(fs::read_dir(node.store()).unwrap().count(), 2, "no key file beside it");
@@ -46,7 +59,8 @@ fn systemd_creds_seals_the_key_and_the_kernel_keeps_it() {
 #[test]
 fn the_default_on_linux_is_systemd_creds_where_it_works() {
     let (node, run) = init(&["--output", "json"]);
-    let expected = format!("{{\n  \"directory\": \"{}\",\n  \"keySource\": \"systemd-creds\"\n}}\n", node.store().display());
+    let expected =
+        format!("{{\n  \"directory\": \"{}\",\n  \"keySource\": \"systemd-creds\"\n}}\n", node.store().display());
     assert_eq!(run, Run::new(0, &expected, ""));
 }
 
@@ -113,10 +127,15 @@ fn the_kernel_keyring_holds_the_key_for_every_session_of_root() {
     let run = in_session(&node, &["store", "init", "--key-source", "keyring"], "");
     assert_eq!(run, Run::new(0, "", &format!("made a store at `{}`, its key in `keyring`\n", node.store().display())));
     assert_eq!(in_session(&node, &["login", "r.test", "-u", "u", "--password-stdin"], "p").code, 0);
-    assert!(in_session(&node, &["get-credentials"], &request("r.test/a")).stdout.contains(r#""r.test":{"username":"u""#));
-    let keys = || fs::read_to_string("/proc/keys").unwrap().lines().filter(|line| line.contains(&store_id(&node))).count();
+    assert!(
+        in_session(&node, &["get-credentials"], &request("r.test/a")).stdout.contains(r#""r.test":{"username":"u""#)
+    );
+    let keys =
+        || fs::read_to_string("/proc/keys").unwrap().lines().filter(|line| line.contains(&store_id(&node))).count();
     assert_eq!(in_session(&node, &["store", "rekey"], "").code, 0);
-    assert!(in_session(&node, &["get-credentials"], &request("r.test/a")).stdout.contains(r#""r.test":{"username":"u""#));
+    assert!(
+        in_session(&node, &["get-credentials"], &request("r.test/a")).stdout.contains(r#""r.test":{"username":"u""#)
+    );
     assert_eq!(in_session(&node, &["store", "rekey", "--key-source", "host-key"], "").code, 0);
     // The kernel collects invalidated keys in the background.
     let deadline = Instant::now() + Duration::from_secs(10);
@@ -152,7 +171,11 @@ fn a_build_without_secret_service_says_so() {
 fn an_unknown_key_source_is_a_usage_error() {
     let (_node, run) = init(&["--key-source", "vault"]);
     assert_eq!((run.code, run.stdout.as_str()), (2, ""));
-    assert!(run.stderr.contains("key source is one of `host-key`, `systemd-creds`, `keyring`, `secret-service`"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("key source is one of `host-key`, `systemd-creds`, `keyring`, `secret-service`"),
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]

@@ -13,7 +13,8 @@ fn forms() -> Vec<Vec<u8>> {
     let utf16: Vec<u8> = MARK.encode_utf16().flat_map(u16::to_le_bytes).collect();
     // Base64 of the whole, and of `user:secret` as a header would have it.
     let base64 = ["czNjcjN0LU00Uks", "dTpzM2NyM3QtTTRSSw"];
-    let mut forms = vec![MARK.as_bytes().to_vec(), hex.into_bytes(), list.trim_matches(['[', ']']).as_bytes().to_vec(), utf16];
+    let mut forms =
+        vec![MARK.as_bytes().to_vec(), hex.into_bytes(), list.trim_matches(['[', ']']).as_bytes().to_vec(), utf16];
     forms.extend(base64.map(|text| text.as_bytes().to_vec()));
     forms
 }
@@ -90,7 +91,9 @@ fn no_command_and_no_error_shows_a_secret() {
 fn requests_are_never_echoed() {
     let node = Node::with(&["r.test"]);
     let v1 = "credentialprovider.kubelet.k8s.io/v1";
-    let whole = format!(r#"{{"kind":"CredentialProviderRequest","apiVersion":"{v1}","image":"r.test/a","serviceAccountToken":"{MARK}"}}"#);
+    let whole = format!(
+        r#"{{"kind":"CredentialProviderRequest","apiVersion":"{v1}","image":"r.test/a","serviceAccountToken":"{MARK}"}}"#
+    );
     for length in 0..=whole.len() {
         clean(&node.run(&["get-credentials"], &whole[..length]), &whole[..length]);
     }

@@ -1,13 +1,14 @@
 //! One test binary, a module a subject. Tests run the built program and compare its whole standard output, whole standard
 //! error and exit code; rules that have a table run on the library.
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test that fails to prepare itself has failed")]
 
 mod cli;
 mod codegen;
 mod contract;
 mod crash;
 mod keys;
-mod leak;
 mod kubelet_vectors;
+mod leak;
 mod plugin;
 mod reference;
 mod scope;

@@ -35,7 +35,8 @@ fn the_kubelets_own_bytes_are_answered_in_kind() {
     assert_eq!(cases.len(), 4);
     for case in cases {
         let stdin = case["stdin"].as_str().unwrap();
-        let version = ["v1alpha1", "v1beta1", "v1"].into_iter().find(|version| stdin.contains(&format!("/{version}\""))).unwrap();
+        let version =
+            ["v1alpha1", "v1beta1", "v1"].into_iter().find(|version| stdin.contains(&format!("/{version}\""))).unwrap();
         let auth = r#""test.registry.io":{"username":"user-0","password":"password-0"}"#;
         assert_eq!(
             node.run(&["get-credentials"], stdin),
@@ -60,11 +61,27 @@ fn requests_typed_by_hand_are_tolerated() {
         ("digest", request(&format!("r.test/a@{digest}"))),
         ("tag and digest", request(&format!("r.test/a:v1@{digest}"))),
         ("scheme", request("https://r.test/a")),
-        ("unknown fields", format!(r#"{{"future":{{"x":[1,null]}},"kind":"CredentialProviderRequest","apiVersion":"{v1}","image":"r.test/a","more":1}}"#)),
+        (
+            "unknown fields",
+            format!(
+                r#"{{"future":{{"x":[1,null]}},"kind":"CredentialProviderRequest","apiVersion":"{v1}","image":"r.test/a","more":1}}"#
+            ),
+        ),
         ("escapes", format!(r#"{{"kind":"CredentialProviderRequest","apiVersion":"{v1}","image":"r.test\u002fa"}}"#)),
         ("byte order mark", format!("\u{feff}{plain}")),
-        ("brackets in a string", format!(r#"{{"x":"{}\"","kind":"CredentialProviderRequest","apiVersion":"{v1}","image":"r.test/a"}}"#, "[".repeat(99))),
-        ("token and annotations", format!(r#"{{"kind":"CredentialProviderRequest","apiVersion":"{v1}","image":"r.test/a","serviceAccountToken":"a.b.c","serviceAccountAnnotations":{{"k":"v"}}}}"#)),
+        (
+            "brackets in a string",
+            format!(
+                r#"{{"x":"{}\"","kind":"CredentialProviderRequest","apiVersion":"{v1}","image":"r.test/a"}}"#,
+                "[".repeat(99)
+            ),
+        ),
+        (
+            "token and annotations",
+            format!(
+                r#"{{"kind":"CredentialProviderRequest","apiVersion":"{v1}","image":"r.test/a","serviceAccountToken":"a.b.c","serviceAccountAnnotations":{{"k":"v"}}}}"#
+            ),
+        ),
     ];
     for (name, stdin) in table {
         assert_eq!(node.run(&["get-credentials"], stdin), Run::new(0, &expected, ""), "{name}");
@@ -78,35 +95,77 @@ fn bad_input_is_one_line_and_never_echoed() {
     let v1 = "credentialprovider.kubelet.k8s.io/v1";
     let nested = "[".repeat(10_000);
     let deep = "request on standard input is nested deeper than 64 levels";
-    let kind = |kind: &str, version: &str| format!(r#"{{"kind":"{kind}","apiVersion":"{version}","image":"r.test/a"}}"#);
+    let kind =
+        |kind: &str, version: &str| format!(r#"{{"kind":"{kind}","apiVersion":"{version}","image":"r.test/a"}}"#);
     let fields = |line: usize, column: usize| {
-        format!("request lacks `kind`, `apiVersion` or `image`, or has one that is no string, at line {line} column {column}")
+        format!(
+            "request lacks `kind`, `apiVersion` or `image`, or has one that is no string, at line {line} column {column}"
+        )
     };
-    let versions = "request has an `apiVersion` other than `credentialprovider.kubelet.k8s.io/v1`, `/v1beta1` and `/v1alpha1`";
+    let versions =
+        "request has an `apiVersion` other than `credentialprovider.kubelet.k8s.io/v1`, `/v1beta1` and `/v1alpha1`";
     let empty = "request on standard input is empty; send a CredentialProviderRequest as JSON";
-    let path = |form: &str| format!("request cannot be answered: image {form}; give an image such as `registry.example.com/team/app`");
+    let path = |form: &str| {
+        format!("request cannot be answered: image {form}; give an image such as `registry.example.com/team/app`")
+    };
     let backslash = keyring_credential_provider::windows_path::looks_like_path(r"C:\images\x").unwrap();
     let table: Vec<(&str, Vec<u8>, String)> = vec![
         ("empty", b"".to_vec(), empty.to_owned()),
         ("blank", b" \n\n".to_vec(), empty.to_owned()),
         ("truncated", br#"{"kind":"Cred"#.to_vec(), "request ends too early at line 1 column 13".to_owned()),
-        ("truncated at the end", request("r.test/a").trim_end().trim_end_matches('}').into(), "request ends too early at line 1 column 106".to_owned()),
+        (
+            "truncated at the end",
+            request("r.test/a").trim_end().trim_end_matches('}').into(),
+            "request ends too early at line 1 column 106".to_owned(),
+        ),
         ("huge", vec![b' '; 64 << 20], "request on standard input is larger than 1048576 bytes".to_owned()),
         ("nested", nested.clone().into(), deep.to_owned()),
-        ("nested in an unknown field", request("r.test/a").replace("{", &format!(r#"{{"x":{nested}{},"#, "]".repeat(10_000))).into(), deep.to_owned()),
+        (
+            "nested in an unknown field",
+            request("r.test/a").replace("{", &format!(r#"{{"x":{nested}{},"#, "]".repeat(10_000))).into(),
+            deep.to_owned(),
+        ),
         ("not UTF-8", b"{\"image\":\"\xff\"}".to_vec(), "request on standard input is not UTF-8".to_owned()),
-        ("two documents", (request("r.test/a") + &request("r.test/a")).into(), "request is no valid JSON at line 2 column 1".to_owned()),
+        (
+            "two documents",
+            (request("r.test/a") + &request("r.test/a")).into(),
+            "request is no valid JSON at line 2 column 1".to_owned(),
+        ),
         ("YAML", b"kind: CredentialProviderRequest".to_vec(), "request is no valid JSON at line 1 column 1".to_owned()),
         ("array", b"[]".to_vec(), fields(1, 2)),
-        ("wrong kind", kind("CredentialProviderResponse", v1).into(), "request has a `kind` other than `CredentialProviderRequest`".to_owned()),
+        (
+            "wrong kind",
+            kind("CredentialProviderResponse", v1).into(),
+            "request has a `kind` other than `CredentialProviderRequest`".to_owned(),
+        ),
         ("wrong group", kind("CredentialProviderRequest", "kubelet.config.k8s.io/v1").into(), versions.to_owned()),
-        ("wrong version", kind("CredentialProviderRequest", "credentialprovider.kubelet.k8s.io/v2").into(), versions.to_owned()),
-        ("missing image", format!(r#"{{"kind":"CredentialProviderRequest","apiVersion":"{v1}"}}"#).into(), fields(1, 88)),
+        (
+            "wrong version",
+            kind("CredentialProviderRequest", "credentialprovider.kubelet.k8s.io/v2").into(),
+            versions.to_owned(),
+        ),
+        (
+            "missing image",
+            format!(r#"{{"kind":"CredentialProviderRequest","apiVersion":"{v1}"}}"#).into(),
+            fields(1, 88),
+        ),
         ("empty image", request("").into(), "request cannot be answered: image is empty".to_owned()),
-        ("image is a number", format!(r#"{{"kind":"CredentialProviderRequest","apiVersion":"{v1}","image":123456}}"#).into(), fields(1, 102)),
+        (
+            "image is a number",
+            format!(r#"{{"kind":"CredentialProviderRequest","apiVersion":"{v1}","image":123456}}"#).into(),
+            fields(1, 102),
+        ),
         ("image with a backslash", request(r"C:\images\x").into(), path(backslash)),
-        ("image with a blank", request("r.test/a b").into(), "request cannot be answered: image has a blank or control character at position 9".to_owned()),
-        ("image with a control character", request("r.test/a\u{1b}[31m").into(), "request cannot be answered: image has a blank or control character at position 9".to_owned()),
+        (
+            "image with a blank",
+            request("r.test/a b").into(),
+            "request cannot be answered: image has a blank or control character at position 9".to_owned(),
+        ),
+        (
+            "image with a control character",
+            request("r.test/a\u{1b}[31m").into(),
+            "request cannot be answered: image has a blank or control character at position 9".to_owned(),
+        ),
     ];
     for (name, stdin, expected) in table {
         assert_eq!(node.run(&["get-credentials"], stdin), refused(&expected), "{name}");
@@ -116,10 +175,23 @@ fn bad_input_is_one_line_and_never_echoed() {
 #[test]
 fn windows_paths_are_never_hosts() {
     let node = Node::with(&["r.test", "*:5000"]);
-    for image in [r"C:\x", "C:/x", r"\\srv\x", r"\\?\C:\x", "//srv/share/x", r"registry\team/app", r"docker-archive:C:\x.tar", "file:///C:/x"] {
+    for image in [
+        r"C:\x",
+        "C:/x",
+        r"\\srv\x",
+        r"\\?\C:\x",
+        "//srv/share/x",
+        r"registry\team/app",
+        r"docker-archive:C:\x.tar",
+        "file:///C:/x",
+    ] {
         let run = node.ask(image);
         assert_eq!((run.code, run.stdout.as_str()), (1, ""), "{image}");
-        assert!(run.stderr.starts_with("keyring-credential-provider: request cannot be answered: image "), "{image}: {}", run.stderr);
+        assert!(
+            run.stderr.starts_with("keyring-credential-provider: request cannot be answered: image "),
+            "{image}: {}",
+            run.stderr
+        );
         assert_eq!(run.stderr.lines().count(), 1, "{image}");
     }
     assert_eq!(node.credential("c:5000/x"), Some(("c:5000".to_owned(), "user-1".to_owned())));
@@ -152,7 +224,10 @@ fn an_expired_credential_is_an_error_not_an_anonymous_pull() {
 fn the_cache_setting_is_cut_to_the_life_of_the_secret() {
     let node = Node::new();
     let login = |expires: &str| {
-        let run = node.run(&["login", "r.test", "-u", "u", "--password-stdin", "--set", "cache=1h", "--expires-at", expires], "p");
+        let run = node.run(
+            &["login", "r.test", "-u", "u", "--password-stdin", "--set", "cache=1h", "--expires-at", expires],
+            "p",
+        );
         assert_eq!(run.code, 0, "{run:?}");
         let answer: serde_json::Value = serde_json::from_str(&node.ask("r.test/a").done()).unwrap();
         answer["cacheDuration"].as_str().unwrap().trim_end_matches('s').parse::<u64>().unwrap()
@@ -180,7 +255,11 @@ fn options_are_read_by_hand() {
         (vec!["get-credentials", "hunter2"], "`get-credentials` takes `--store DIR` and `--timeout DURATION` only"),
     ];
     for (arguments, expected) in table {
-        assert_eq!(node.run(&arguments, request("r.test/a")), refused(&format!("wrong arguments: {expected}")), "{arguments:?}");
+        assert_eq!(
+            node.run(&arguments, request("r.test/a")),
+            refused(&format!("wrong arguments: {expected}")),
+            "{arguments:?}"
+        );
     }
 }
 
@@ -208,7 +287,8 @@ fn a_closed_standard_output_is_an_error() {
     let node = Node::with(&["r.test"]);
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let mut child = node.command(&["get-credentials"]).stdin(Stdio::piped()).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        node.command(&["get-credentials"]).stdin(Stdio::piped()).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), request("r.test/a").as_bytes()).unwrap();
     let run = Run::from(child.wait_with_output().unwrap());
     assert_eq!(run, refused("cannot write the answer to standard output: Broken pipe (os error 32)"));
@@ -219,7 +299,10 @@ fn every_version_is_answered_in_kind() {
     let node = Node::with(&["r.test"]);
     for version in ["v1", "v1beta1", "v1alpha1"] {
         let stdout = node.run(&["get-credentials"], request_in(version, "r.test/a")).done();
-        assert_eq!(stdout, answer(version, "Registry", "0s", r#""r.test":{"username":"user-0","password":"password-0"}"#));
+        assert_eq!(
+            stdout,
+            answer(version, "Registry", "0s", r#""r.test":{"username":"user-0","password":"password-0"}"#)
+        );
     }
 }
 

@@ -26,10 +26,26 @@ fn every_spelling_of_docker_hub_is_one_scope() {
 #[test]
 fn docker_hub_serves_its_own_names_only() {
     let hub = scope("docker.io");
-    for text in ["nginx", "docker.io/acme/app", "index.docker.io/acme/app", "registry-1.docker.io/library/nginx", "registry.hub.docker.com/a/b", "Registry-1.Docker.io/a/b"] {
+    for text in [
+        "nginx",
+        "docker.io/acme/app",
+        "index.docker.io/acme/app",
+        "registry-1.docker.io/library/nginx",
+        "registry.hub.docker.com/a/b",
+        "Registry-1.Docker.io/a/b",
+    ] {
         assert!(hub.fit(&image(text)).is_ok(), "{text}");
     }
-    for text in ["evil.docker.io/a/b", "docker.io.evil.test/a/b", "docker.io:5000/a/b", "docker.io:443/a/b", "index.docker.io:443/a/b", "hub.docker.com/a/b", "xdocker.io/a", "registry-1.docker.io.evil.test/a"] {
+    for text in [
+        "evil.docker.io/a/b",
+        "docker.io.evil.test/a/b",
+        "docker.io:5000/a/b",
+        "docker.io:443/a/b",
+        "index.docker.io:443/a/b",
+        "hub.docker.com/a/b",
+        "xdocker.io/a",
+        "registry-1.docker.io.evil.test/a",
+    ] {
         assert!(hub.fit(&image(text)).is_err(), "{text}");
     }
 }
@@ -75,8 +91,14 @@ fn what_could_never_fit_is_refused_with_the_reason() {
         ("r.test:0", "scope has an invalid port; give a number from 1 to 65535"),
         ("r.test:99999", "scope has an invalid port; give a number from 1 to 65535"),
         ("r.test:*", "scope has an invalid port; give a number from 1 to 65535"),
-        ("acme", "scope has no registry host: a name without dot or port is a path on Docker Hub; put `docker.io/` before it"),
-        ("acme/app", "scope has no registry host: a name without dot or port is a path on Docker Hub; put `docker.io/` before it"),
+        (
+            "acme",
+            "scope has no registry host: a name without dot or port is a path on Docker Hub; put `docker.io/` before it",
+        ),
+        (
+            "acme/app",
+            "scope has no registry host: a name without dot or port is a path on Docker Hub; put `docker.io/` before it",
+        ),
         ("r.test/*", "scope has a wildcard in its path; a path covers everything below it already, so leave out `/*`"),
         ("r.test/app:1.0", "scope has a tag; a scope covers all tags, so leave out the part from `:`"),
         ("r.test/App", "scope has an upper-case letter in its path; repositories are lower case"),
@@ -123,7 +145,15 @@ fn fit_follows_the_kubelet_but_for_segments_and_case() {
 #[test]
 fn more_specific_is_longer_path_then_fewer_wildcards() {
     let pull = image("a.r.test/team/app/x");
-    let order = ["*.*.test", "*.r.test", "a.r.test", "*.*.test/team", "a.r.test/team", "*.r.test/team/app", "a.r.test/team/app/x"];
+    let order = [
+        "*.*.test",
+        "*.r.test",
+        "a.r.test",
+        "*.*.test/team",
+        "a.r.test/team",
+        "*.r.test/team/app",
+        "a.r.test/team/app/x",
+    ];
     let fits: Vec<_> = order.iter().map(|text| scope(text).fit(&pull).unwrap()).collect();
     assert!(fits.is_sorted_by(|a, b| a < b), "{fits:#?}");
 }

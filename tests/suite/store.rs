@@ -64,7 +64,10 @@ fn a_damaged_file_is_one_line_for_the_kubelet() {
         changed[at] ^= 0xff;
         overwrite(&path, &changed);
         let reason = if at == 9 { "it is too short" } else { reason };
-        assert_eq!(node.ask("r.test/a"), refused(&format!("store `{}` is corrupt: {reason}; {remedy}", path.display())));
+        assert_eq!(
+            node.ask("r.test/a"),
+            refused(&format!("store `{}` is corrupt: {reason}; {remedy}", path.display()))
+        );
     }
 }
 
@@ -120,7 +123,11 @@ fn what_is_no_plain_file_is_refused_and_never_waited_for() {
     fs::rename(&sealed, &kept).unwrap();
     let expect = |reason: &str| {
         assert_eq!(node.ask("r.test/a"), refused(&format!("`{}` {reason}; {RESTORE}", sealed.display())));
-        if sealed.is_dir() { fs::remove_dir(&sealed).unwrap() } else { fs::remove_file(&sealed).unwrap() };
+        if sealed.is_dir() {
+            fs::remove_dir(&sealed).unwrap();
+        } else {
+            fs::remove_file(&sealed).unwrap();
+        };
     };
 
     symlink(&kept, &sealed).unwrap();
@@ -224,7 +231,8 @@ fn an_older_file_is_a_roll_back_until_it_is_accepted() {
     let old = bytes(&node);
     node.login("q.test", "u", "p");
     overwrite(&node.sealed(), &old);
-    let reason = format!("store `{}` was rolled back: it is generation 2, and 3 has been seen", node.sealed().display());
+    let reason =
+        format!("store `{}` was rolled back: it is generation 2, and 3 has been seen", node.sealed().display());
     let remedy = "if you restored a backup, run `store rekey --accept-rollback`";
     assert_eq!(node.ask("r.test/a"), refused(&format!("{reason}; {remedy}")));
     let login = node.run(&["login", "x.test", "-u", "u", "--password-stdin"], "p");
@@ -233,14 +241,16 @@ fn an_older_file_is_a_roll_back_until_it_is_accepted() {
     node.run(&["store", "rekey", "--accept-rollback"], "").done();
     assert_eq!(node.credential("r.test/a"), Some(("r.test".to_owned(), "user-0".to_owned())));
     assert_eq!(node.credential("q.test/a"), None);
-    let status: serde_json::Value = serde_json::from_str(&node.run(&["store", "status", "--output", "json"], "").done()).unwrap();
+    let status: serde_json::Value =
+        serde_json::from_str(&node.run(&["store", "status", "--output", "json"], "").done()).unwrap();
     assert_eq!(status["generation"], 4);
 }
 
 #[test]
 fn a_reader_that_meets_a_newer_file_raises_the_mark() {
     let node = Node::with(&["r.test"]);
-    let status: serde_json::Value = serde_json::from_str(&node.run(&["store", "status", "--output", "json"], "").done()).unwrap();
+    let status: serde_json::Value =
+        serde_json::from_str(&node.run(&["store", "status", "--output", "json"], "").done()).unwrap();
     let mark = Path::new("/run/keyring-credential-provider").join(status["storeId"].as_str().unwrap());
     // As after a reboot.
     fs::remove_file(&mark).unwrap();
@@ -293,7 +303,10 @@ fn init_never_overwrites() {
         Run::new(
             6,
             "",
-            &format!("error: there is a store at `{}` already\nhint: use it, or remove the directory first\n", node.store().display())
+            &format!(
+                "error: there is a store at `{}` already\nhint: use it, or remove the directory first\n",
+                node.store().display()
+            )
         )
     );
     assert_eq!(bytes(&node), before);
@@ -305,7 +318,10 @@ fn init_refuses_a_directory_that_somebody_else_made() {
     let node = Node::bare();
     fs::create_dir(node.store()).unwrap();
     let run = node.run(&["store", "init", "--key-source", "host-key"], "");
-    assert_eq!(run, Run::new(4, "", &format!("error: `{}` has mode 0755, must be 0700\nhint: {RESTORE}\n", node.store().display())));
+    assert_eq!(
+        run,
+        Run::new(4, "", &format!("error: `{}` has mode 0755, must be 0700\nhint: {RESTORE}\n", node.store().display()))
+    );
 }
 
 #[test]
@@ -338,7 +354,8 @@ fn a_store_of_another_machine_is_refused_until_it_is_accepted() {
         command.env("KEYRING_CREDENTIAL_PROVIDER_STORE", node.store());
         crate::support::run(&mut command, stdin)
     };
-    let remedy = "if this is the same machine with a new identity, run `store rekey --accept-node`; else `store init` anew";
+    let remedy =
+        "if this is the same machine with a new identity, run `store rekey --accept-node`; else `store init` anew";
     assert_eq!(
         elsewhere(&["get-credentials"], &request("r.test/a")),
         refused(&format!("store `{}` was sealed on another machine; {remedy}", node.sealed().display()))
@@ -355,7 +372,18 @@ fn status_says_what_is_there_and_whether_it_opens() {
     let shown: Vec<&str> = status.lines().map(|line| line.split("  ").next().unwrap()).collect();
     assert_eq!(
         shown,
-        ["directory", "state", "credentials", "generation", "store id", "key source", "key id", "data key cached", "bound to node", "created"]
+        [
+            "directory",
+            "state",
+            "credentials",
+            "generation",
+            "store id",
+            "key source",
+            "key id",
+            "data key cached",
+            "bound to node",
+            "created"
+        ]
     );
     let key = node.host_key();
     fs::remove_file(&key).unwrap();

@@ -141,8 +141,12 @@ impl Node {
 
 /// Runs a command with this standard input. A program that does not read it is no error.
 pub(crate) fn run(command: &mut Command, stdin: impl AsRef<[u8]>) -> Run {
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
     let mut input = child.stdin.take().unwrap();
     let stdin = stdin.as_ref().to_vec();
     let writer = std::thread::spawn(move || drop(input.write_all(&stdin)));

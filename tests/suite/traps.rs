@@ -17,7 +17,11 @@ fn trap_01_silent_anonymous_fall_back_is_explained() {
     let node = Node::with(&["r.test"]);
     let told = node.run(&["explain", "r.test:443/a"], "");
     assert_eq!(told.code, 3);
-    assert!(told.stdout.contains("no  r.test: other port; a scope without port is not for an image with one"), "{}", told.stdout);
+    assert!(
+        told.stdout.contains("no  r.test: other port; a scope without port is not for an image with one"),
+        "{}",
+        told.stdout
+    );
 }
 
 #[test]
@@ -45,7 +49,15 @@ fn trap_03_api_version_is_echoed() {
 
 #[test]
 fn trap_04_docker_hub_under_any_name_answers_under_the_requested_one() {
-    for stored in ["https://index.docker.io/v1/", "index.docker.io", "docker.io", "https://docker.io", "registry-1.docker.io", "https://registry-1.docker.io/v2/", "registry.hub.docker.com"] {
+    for stored in [
+        "https://index.docker.io/v1/",
+        "index.docker.io",
+        "docker.io",
+        "https://docker.io",
+        "registry-1.docker.io",
+        "https://registry-1.docker.io/v2/",
+        "registry.hub.docker.com",
+    ] {
         let node = Node::with(&[stored]);
         for (image, key) in [
             ("docker.io/library/nginx", "docker.io"),
@@ -54,7 +66,13 @@ fn trap_04_docker_hub_under_any_name_answers_under_the_requested_one() {
         ] {
             assert_eq!(node.credential(image), Some((key.to_owned(), "user-0".to_owned())), "{stored} {image}");
         }
-        for image in ["evil.docker.io/a/b", "docker.io.evil.test/a/b", "docker.io:443/a/b", "docker.io:5000/a/b", "index.docker.io:443/a/b"] {
+        for image in [
+            "evil.docker.io/a/b",
+            "docker.io.evil.test/a/b",
+            "docker.io:443/a/b",
+            "docker.io:5000/a/b",
+            "index.docker.io:443/a/b",
+        ] {
             assert_eq!(node.credential(image), None, "{stored} {image}");
         }
     }
@@ -65,7 +83,11 @@ fn trap_05_an_answer_never_starves_another_image() {
     let node = Node::with(&["r.test/team", "r.test"]);
     for image in ["r.test/team/a", "r.test/other"] {
         let run = node.ask(image);
-        assert!(run.stdout.contains(r#""cacheKeyType":"Image""#), "a registry with paths is cached by image: {}", run.stdout);
+        assert!(
+            run.stdout.contains(r#""cacheKeyType":"Image""#),
+            "a registry with paths is cached by image: {}",
+            run.stdout
+        );
         assert!(run.stdout.contains(&format!(r#""auth":{{"{image}":"#)), "{}", run.stdout);
     }
     let nothing = node.ask("q.test/a").stdout;
@@ -231,8 +253,14 @@ fn trap_21_secrets_that_are_not_utf8_are_refused() {
 #[test]
 fn trap_22_the_sample_config_avoids_the_silent_mistakes() {
     // The kubelet's own code registers it in tests/kubelet.
-    let sample = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/install/kubernetes/credential-provider-config.yaml")).unwrap();
-    let patterns: Vec<_> = sample.lines().filter_map(|line| line.trim().strip_prefix("- \"")).map(|line| line.trim_end_matches('"')).collect();
+    let sample =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/install/kubernetes/credential-provider-config.yaml"))
+            .unwrap();
+    let patterns: Vec<_> = sample
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- \""))
+        .map(|line| line.trim_end_matches('"'))
+        .collect();
     assert!(patterns.contains(&"docker.io"), "{patterns:?}");
     for pattern in patterns {
         assert!(!pattern.contains("://") && !pattern.contains("/*") && pattern != "index.docker.io", "{pattern}");
@@ -266,7 +294,10 @@ fn trap_25_a_replaced_store_answers_at_once() {
 fn trap_26_later_kubelets_and_people_are_understood() {
     let node = Node::with(&["r.test"]);
     let v1 = "credentialprovider.kubelet.k8s.io/v1";
-    let stdin = format!(r#"{{"new":true,"image":"https://r.test/a:v1@sha256:{}","apiVersion":"{v1}","kind":"CredentialProviderRequest"}}"#, "0".repeat(64));
+    let stdin = format!(
+        r#"{{"new":true,"image":"https://r.test/a:v1@sha256:{}","apiVersion":"{v1}","kind":"CredentialProviderRequest"}}"#,
+        "0".repeat(64)
+    );
     assert_eq!(node.run(&["get-credentials"], stdin), node.ask("r.test/a"));
 }
 
@@ -274,7 +305,10 @@ fn trap_26_later_kubelets_and_people_are_understood() {
 fn peer_bug_password_is_not_the_username() {
     let node = Node::new();
     node.login("r.test", "somebody", "something");
-    assert_eq!(auth_of(node.ask("r.test/a"))["r.test"], serde_json::json!({ "username": "somebody", "password": "something" }));
+    assert_eq!(
+        auth_of(node.ask("r.test/a"))["r.test"],
+        serde_json::json!({ "username": "somebody", "password": "something" })
+    );
 }
 
 #[test]
@@ -323,7 +357,11 @@ fn peer_bug_documented_commands_exist() {
     for file in ["README.md", "SECURITY.md", "ARCHITECTURE.md", "CONTRIBUTING.md"] {
         let text = fs::read_to_string(format!("{}/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap();
         for line in text.split("keyring-credential-provider ").skip(1) {
-            let words: Vec<_> = line.split([' ', '\n', '`', '|', ')']).take_while(|word| word.starts_with(|c: char| c.is_ascii_lowercase())).take(2).collect();
+            let words: Vec<_> = line
+                .split([' ', '\n', '`', '|', ')'])
+                .take_while(|word| word.starts_with(|c: char| c.is_ascii_lowercase()))
+                .take(2)
+                .collect();
             let [first, ..] = words[..] else { continue };
             if !["store", "login", "logout", "list", "explain", "generate"].contains(&first) {
                 continue;

@@ -37,12 +37,12 @@ pub(super) fn remove(header: &Header) -> Result<(), Error> {
 }
 
 pub(super) fn unwrap_with(key: &[u8], header: &Header, what: &str) -> Result<DataKey, Error> {
-    WrappingKey::from_bytes(key)
-        .and_then(|key| key.unwrap(&header.store_id, &header.wrapped_data_key))
-        .ok_or_else(|| Error::Unavailable {
+    WrappingKey::from_bytes(key).and_then(|key| key.unwrap(&header.store_id, &header.wrapped_data_key)).ok_or_else(
+        || Error::Unavailable {
             what: what.to_owned(),
             reason: "its key is not the one the store was sealed with".to_owned(),
-        })
+        },
+    )
 }
 
 /// Translates without showing anything: two of keyring-core's errors carry the secret's bytes.
@@ -55,7 +55,9 @@ pub(super) fn keyring_error(what: &str, error: keyring_core::Error) -> Error {
         keyring_core::Error::NoEntry => {
             "the store's key is not there; the kernel keyring is emptied at every boot".to_owned()
         }
-        keyring_core::Error::PlatformFailure(source) | keyring_core::Error::NoStorageAccess(source) => source.to_string(),
+        keyring_core::Error::PlatformFailure(source) | keyring_core::Error::NoStorageAccess(source) => {
+            source.to_string()
+        }
         keyring_core::Error::BadEncoding(bytes) | keyring_core::Error::BadDataFormat(bytes, _) => {
             drop(Zeroizing::new(bytes));
             "the store's key has the wrong form".to_owned()

@@ -88,7 +88,12 @@ impl KeySource {
     }
 
     /// Uses the best source that works here: the one of the operating system, else a host key.
-    pub(super) fn best(dir: &Path, header: &mut Header, data_key: &DataKey, systemd_key: SystemdKey) -> Result<Self, Error> {
+    pub(super) fn best(
+        dir: &Path,
+        header: &mut Header,
+        data_key: &DataKey,
+        systemd_key: SystemdKey,
+    ) -> Result<Self, Error> {
         let preferred = if cfg!(windows) { Self::Keyring } else { Self::SystemdCreds };
         let works = preferred
             .wrap_into(dir, header, data_key, systemd_key)

@@ -50,10 +50,12 @@ fn with_entry<T: Send + 'static>(
     thread::spawn(move || {
         let result = keyring::Entry::new(SERVICE, &name)
             // `Entry::new` only says that there is no store; this says why.
-            .map_err(|error| keyring::Entry::store_status().as_ref().err().map_or_else(
-                || keyring_error(WHAT, error),
-                |cause| Error::Unavailable { what: WHAT.to_owned(), reason: cause.to_string() },
-            ))
+            .map_err(|error| {
+                keyring::Entry::store_status().as_ref().err().map_or_else(
+                    || keyring_error(WHAT, error),
+                    |cause| Error::Unavailable { what: WHAT.to_owned(), reason: cause.to_string() },
+                )
+            })
             .and_then(|entry| call(&entry).map_err(|error| keyring_error(WHAT, error)));
         // The receiver is gone when the deadline has passed.
         let _ = sender.send(result);
