@@ -2,7 +2,9 @@
 //! or the operating system's key store. Each folder beside this file offers the same functions with the same meaning, so a
 //! caller never asks which system it runs on.
 
-use std::io;
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
 
 #[cfg(unix)]
 mod unix;
@@ -23,6 +25,21 @@ pub use system::identity::{account, harden_process, is_privileged, machine_id};
 pub use system::keyring::keyring_entry;
 pub use system::mark::{raise_generation_mark, read_generation_mark};
 pub use system::process::end_with_parent;
+
+/// Creates a private file, writes it and waits until it is on the disk. What could not be written whole is removed.
+///
+/// # Errors
+/// As `open`, `write` and `fsync`.
+pub fn write_private_file(path: &Path, bytes: &[u8], writable: Writable) -> io::Result<()> {
+    let mut file = create_private_file(path, writable)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    drop(file);
+    if written.is_err() {
+        // The error that matters is the first.
+        let _ = fs::remove_file(path);
+    }
+    written
+}
 
 /// Why a file that must be private could not be used.
 ///

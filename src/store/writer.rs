@@ -1,7 +1,7 @@
 //! Changing a store: one writer at a time, old or new, never between.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -189,23 +189,13 @@ impl Writer<'_> {
         let path = self.store.credentials_path();
         let temporary = self.store.dir().join(TEMPORARY);
         remove_if_there(&temporary)?;
-        write_synced(&temporary, &bytes, Writable::Yes)?;
+        platform::write_private_file(&temporary, &bytes, Writable::Yes).map_err(Error::write(&temporary))?;
         platform::replace_file(&temporary, &path).map_err(Error::write(&path))?;
         // After the rename: a mark ahead of the file would lock everybody out if this process died in between.
         let _ = platform::raise_generation_mark(&hex(&self.header.store_id), self.header.generation);
         KeySource::remove_orphans(self.store.dir(), &self.header);
         Ok(())
     }
-}
-
-/// Creates a file, writes it and waits until it is on the disk. What could not be written whole is removed.
-pub(super) fn write_synced(path: &Path, bytes: &[u8], writable: Writable) -> Result<(), Error> {
-    let mut file = platform::create_private_file(path, writable).map_err(Error::write(path))?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|error| {
-        drop(file);
-        let _ = fs::remove_file(path);
-        Error::write(path)(error)
-    })
 }
 
 fn remove_if_there(path: &Path) -> Result<(), Error> {

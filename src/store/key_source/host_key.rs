@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::key::{DataKey, WrappingKey};
 use super::super::v1::{Header, KeySource};
-use super::super::{Error, hex, writer};
+use super::super::{Error, hex};
 use super::Wrapped;
 use crate::platform::{self, FileError, Writable};
 
@@ -21,7 +21,8 @@ const MAX_FILE: u64 = 4096;
 pub(super) fn wrap(dir: &Path, store_id: &[u8], data_key: &DataKey) -> Result<Wrapped, Error> {
     let key = WrappingKey::generate()?;
     let key_id = key.id();
-    writer::write_synced(&path(dir, &key_id), key.expose(), Writable::No)?;
+    let path = path(dir, &key_id);
+    platform::write_private_file(&path, key.expose(), Writable::No).map_err(Error::write(&path))?;
     Ok(Wrapped { key_id, data_key: key.wrap(store_id, data_key)? })
 }
 
