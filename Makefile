@@ -5,7 +5,7 @@ HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 BINARY := $(CURDIR)/target/$(HOST)/release/keyring-credential-provider
 FUZZ_SECONDS ?= 5
 
-.PHONY: all demo test test-rust test-kubelet test-windows test-fuzz bench fmt lint build
+.PHONY: all demo test test-rust test-secret-service test-kubelet test-windows test-fuzz bench fmt lint build
 
 all: build
 
@@ -24,11 +24,16 @@ demo: build
 	request='{"kind":"CredentialProviderRequest","apiVersion":"credentialprovider.kubelet.k8s.io/v1","image":"docker.io/library/nginx"}'; \
 	echo "request: $$request"; printf 'answer:  '; echo "$$request" | "$(BINARY)" get-credentials
 
-test: lint test-rust test-kubelet test-windows test-fuzz
+test: lint test-rust test-secret-service test-kubelet test-windows test-fuzz
 
 # The suite is run as root: it mounts, changes owners and asks the kernel keyring.
 test-rust: build
 	$(CARGO) test --locked
+
+# The cargo feature, against a real desktop keyring.
+test-secret-service:
+	@tests/tools.sh secret-service
+	$(CARGO) test --locked --features secret-service --test suite -- secret_service::
 
 # The kubelet's own code asks the built program.
 test-kubelet: build

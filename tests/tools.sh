@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what a tier of the tests needs and this machine lacks, from Debian's packages and the Go module proxy.
-# Usage: tests/tools.sh base|kubelet|bench|lint. Prints nothing when everything is there. For `kubelet`, the last line of
+# Usage: tests/tools.sh base|secret-service|kubelet|bench|lint. Prints nothing when everything is there. For `kubelet`, the last line of
 # standard output is the `go` to use.
 set -eu
 
@@ -54,11 +54,15 @@ case ${1:-} in
         need script bsdutils
         need pgrep procps
         ;;
+    secret-service)
+        need dbus-run-session dbus-daemon
+        need gnome-keyring-daemon gnome-keyring
+        ;;
     kubelet) need_go ;;
     bench) need hyperfine hyperfine ;;
     lint) need shellcheck shellcheck ;;
     *)
-        echo "usage: $0 base|kubelet|bench|lint" >&2
+        echo "usage: $0 base|secret-service|kubelet|bench|lint" >&2
         exit 2
         ;;
 esac

@@ -159,6 +159,7 @@ fn a_key_that_the_kernel_lost_is_named() {
     assert_eq!(in_session(&node, &["get-credentials"], &request("r.test/a")), Run::new(1, "", expected));
 }
 
+#[cfg(not(feature = "secret-service"))]
 #[test]
 fn a_build_without_secret_service_says_so() {
     let (_node, run) = init(&["--key-source", "secret-service"]);

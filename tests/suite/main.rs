@@ -12,6 +12,8 @@ mod leak;
 mod plugin;
 mod reference;
 mod scope;
+#[cfg(feature = "secret-service")]
+mod secret_service;
 mod store;
 mod support;
 mod traps;
