@@ -25,6 +25,7 @@ pub mod exit;
 pub mod issuer;
 pub mod kubelet;
 pub mod matching;
+pub mod mirror;
 pub mod platform;
 pub mod plugin;
 mod process;

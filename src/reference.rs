@@ -39,6 +39,11 @@ impl Reference {
         &self.name[..self.domain_len]
     }
 
+    /// Returns the same repository on another host, given with its port; `None` when that is no valid host.
+    pub fn on(&self, domain: &str) -> Option<Self> {
+        is_domain(domain).then(|| Self { name: format!("{domain}/{}", self.path()), domain_len: domain.len() })
+    }
+
     /// Returns the path below the registry: `library/nginx`.
     pub fn path(&self) -> &str {
         &self.name[self.domain_len + 1..]

@@ -8,11 +8,11 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// Modules of the library from the words up; a module may use those before it in this list, and itself.
 const LAYERS: [&[&str]; 8] = [
     &["secret", "text", "time", "env", "exit", "platform", "process", "windows_path"],
-    &["reference", "scope"],
+    &["reference", "scope", "mirror"],
     &["credential"],
     &["kubelet"],
     &["issuer", "store", "matching"],
-    &["provider"],
+    &["provider", "import"],
     &["plugin"],
     &["cli"],
 ];

@@ -267,19 +267,23 @@ fn options_are_read_by_hand() {
 fn it_ends_at_its_own_deadline() {
     let node = Node::with(&["r.test"]);
     let start = Instant::now();
-    let mut command = node.command(&["get-credentials", "--timeout", "1s"]);
+    let child = node
+        .command(&["get-credentials", "--timeout", "1s"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
     // Nobody ever closes its standard input.
-    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let run = Run::from(wait_without_closing(child));
+    let mut child = child.unwrap();
+    let stdin = child.stdin.take();
+    while child.try_wait().unwrap().is_none() && start.elapsed() < Duration::from_secs(10) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let _ = child.kill();
+    let run = Run::from(child.wait_with_output().unwrap());
+    drop(stdin);
     assert_eq!(run, refused("no answer within 1 seconds; run `keyring-credential-provider explain` on the node"));
     assert!(start.elapsed() < Duration::from_secs(5));
-}
-
-fn wait_without_closing(mut child: std::process::Child) -> std::process::Output {
-    let stdin = child.stdin.take();
-    let output = child.wait_with_output().unwrap();
-    drop(stdin);
-    output
 }
 
 #[test]

@@ -36,7 +36,8 @@ fn a_desktop_keyring_holds_the_key() {
          sealed everything anew; the key is in `secret-service`\nsealed everything anew; the key is in `host-key`\n",
         node.store().display()
     );
-    let said: String = run.stderr.lines().filter(|line| !line.contains("dbus-daemon")).map(|line| format!("{line}\n")).collect();
+    let said: String =
+        run.stderr.lines().filter(|line| !line.contains("dbus-daemon")).map(|line| format!("{line}\n")).collect();
     assert_eq!((run.code, run.stdout, said), (0, expected.repeat(2), talk));
     assert_eq!(node.ask("r.test/a"), Run::new(0, &expected, ""), "off the bus, with the host key");
 }
