@@ -51,9 +51,11 @@ impl MirrorRule {
         rules.iter().find(own).or_else(|| rules.iter().find(|rule| rule.source == Source::Any))
     }
 
-    /// Returns the image as each mirror knows it, in order: the same path on the mirror's host.
+    /// Returns the image as each mirror knows it, in order: the same path on the mirror's host. The registry itself, which some
+    /// configurations list last, is no mirror.
     pub fn images<'a>(&'a self, image: &'a Reference) -> impl Iterator<Item = Reference> + 'a {
-        self.hosts.iter().filter_map(|host| image.on(host.domain()))
+        let mirrors = self.hosts.iter().filter(|host| host.fit_domain(image).is_err());
+        mirrors.filter_map(|host| image.on(host.domain()))
     }
 }
 

@@ -58,7 +58,7 @@ pub fn run(input: impl Read, output: impl Write, store: &Store, now: i64) -> Res
     let request = CredentialProviderRequest::read(input)?;
     let registry = request.image.domain();
     let opened = store.open().map_err(|source| PluginError::Store { registry: registry.to_owned(), source })?;
-    let response = provider::provide(request.api_version, &request.image, &opened.credentials, now)
+    let response = provider::provide(request.api_version, &request.image, &opened.credentials, &opened.mirrors, now)
         .map_err(|source| PluginError::Issuer { registry: registry.to_owned(), source })?;
     response.write_to(output).map_err(PluginError::Write)
 }

@@ -1,42 +1,68 @@
 //! From an image and what is stored to an answer. Pure: no I/O, no clock.
 
-use crate::credential::Credential;
+use std::time::Duration;
+
+use crate::credential::{Credential, Issued};
 use crate::issuer::{self, IssuerError};
 use crate::kubelet::ApiVersion;
 use crate::kubelet::response::{CacheKeyType, CredentialProviderResponse};
-use crate::matching::{self, Selection};
-use crate::reference::Reference;
+use crate::matching::{self, Choice};
+use crate::mirror::MirrorRule;
+use crate::reference::{self, Reference};
 
 /// Answers for `image` at the time `now`, in seconds since 1970.
 ///
 /// The auth key is the image's registry exactly as the request spells it, or the whole image where only some paths of the
 /// registry have a credential; the kubelet would otherwise use the answer for other repositories, by its cache and by its
-/// prefix match without segment boundary (kubernetes#102472).
+/// prefix match without segment boundary (kubernetes#102472). Where mirrors ask for more than one credential, the further keys
+/// are patterns that the kubelet tries later.
 ///
 /// # Errors
-/// [`IssuerError`] when a credential is stored and cannot be issued. Nothing stored is an answer, not an error.
+/// [`IssuerError`] when credentials are stored and none of them can be issued. Nothing stored is an answer, not an error.
 pub fn provide(
     api_version: ApiVersion,
     image: &Reference,
     credentials: &[Credential],
+    mirrors: &[MirrorRule],
     now: i64,
 ) -> Result<CredentialProviderResponse, IssuerError> {
-    let Selection { credential: Some(credential), registry_has_paths } = matching::select(image, credentials) else {
-        // "0s": a cached empty answer would starve later pulls until it expires (kubernetes#92326).
-        return Ok(CredentialProviderResponse {
-            api_version,
-            cache_key_type: CacheKeyType::Image,
-            cache_duration: std::time::Duration::ZERO,
-            auth: None,
-        });
-    };
-    let issued = issuer::issue(credential, now)?;
-    let (cache_key_type, key) =
-        if registry_has_paths { (CacheKeyType::Image, image.name()) } else { (CacheKeyType::Registry, image.domain()) };
-    Ok(CredentialProviderResponse {
-        api_version,
-        cache_key_type,
-        cache_duration: issued.cache_duration,
-        auth: Some((key.to_owned(), issued)),
-    })
+    let Choice { chain, registry_has_paths, .. } = matching::choose(image, credentials, mirrors);
+    let issued = issue_all(&chain, now)?;
+    // An empty answer is for this image only, and not kept: it would starve later pulls (kubernetes#92326).
+    let cache_key_type =
+        if registry_has_paths || issued.is_empty() { CacheKeyType::Image } else { CacheKeyType::Registry };
+    let cache_duration = issued.iter().map(|issued| issued.cache_duration).min().unwrap_or(Duration::ZERO);
+    let auth = auth_keys(image, cache_key_type).into_iter().zip(issued).collect();
+    Ok(CredentialProviderResponse { api_version, cache_key_type, cache_duration, auth })
+}
+
+/// Issues what can be issued; a dead credential must not take a live one of the same chain with it.
+fn issue_all(chain: &[&Credential], now: i64) -> Result<Vec<Issued>, IssuerError> {
+    let (mut issued, mut first_error) = (Vec::with_capacity(chain.len()), None);
+    for credential in chain {
+        match issuer::issue(credential, now) {
+            Ok(one) => issued.push(one),
+            Err(error) => first_error = first_error.or(Some(error)),
+        }
+    }
+    match first_error {
+        Some(error) if issued.is_empty() => Err(error),
+        _ => Ok(issued),
+    }
+}
+
+/// Returns the keys under which the kubelet finds credentials for the image, in the order in which it tries them: it sorts
+/// all keys in descending byte order, and `*` comes before every letter (`BasicDockerKeyring.Lookup`). For `a.r.io`:
+/// `a.r.io`, `*.r.io`, `*.*.io`, `*.*.*`.
+fn auth_keys(image: &Reference, cache_key_type: CacheKeyType) -> Vec<String> {
+    let (host, port) = reference::split_port(image.domain());
+    let labels: Vec<&str> = host.split('.').collect();
+    let port = port.map_or_else(String::new, |port| format!(":{port}"));
+    let whole_image = (cache_key_type == CacheKeyType::Image).then(|| image.name().to_owned());
+    let domains = (0..=labels.len()).map(|stars| {
+        let starred: Vec<&str> =
+            (0..labels.len()).map(|index| if index < stars { "*" } else { labels[index] }).collect();
+        format!("{}{port}", starred.join("."))
+    });
+    whole_image.into_iter().chain(domains).collect()
 }

@@ -8,8 +8,11 @@ use crate::credential::Credential;
 use crate::exit::Code;
 use crate::kubelet::response::{CacheKeyType, CredentialProviderResponse};
 use crate::kubelet::{ApiVersion, keyring};
+use crate::matching::{self, Choice};
+use crate::mirror::MirrorRule;
 use crate::reference::{Reference, ReferenceError};
-use crate::{matching, provider, text, time};
+use crate::scope::Scope;
+use crate::{provider, text, time};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -25,8 +28,7 @@ struct Explanation<'a> {
     answer: Option<serde_json::Value>,
     credential: Option<Chosen<'a>>,
     considered: Vec<Considered<'a>>,
-    /// Always empty: this version stores no mirror rules.
-    mirrors: [(); 0],
+    mirrors: Vec<Mirrored<'a>>,
     warnings: Vec<String>,
 }
 
@@ -40,6 +42,13 @@ struct Chosen<'a> {
 }
 
 #[derive(Serialize)]
+struct Mirrored<'a> {
+    source: String,
+    hosts: Vec<&'a str>,
+    policy: &'static str,
+}
+
+#[derive(Serialize)]
 struct Considered<'a> {
     scope: &'a str,
     matches: bool,
@@ -50,8 +59,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Outcome {
     let image = Reference::parse_lenient(&args.image).map_err(|error| Failure::new(Code::Usage, error))?;
     let opened = context.store.open()?;
     let now = time::now();
-    let chosen = matching::select(&image, &opened.credentials).credential;
-    let issued = provider::provide(ApiVersion::V1, &image, &opened.credentials, now);
+    let choice = matching::choose(&image, &opened.credentials, &opened.mirrors);
+    let chosen = choice.chain.first().copied();
+    let issued = provider::provide(ApiVersion::V1, &image, &opened.credentials, &opened.mirrors, now);
     let mut warnings = Vec::new();
     if args.image.parse() == Err::<Reference, _>(ReferenceError::Scheme) {
         warnings.push("a pod cannot name an image with `https://`; without it, this is what it gets".to_owned());
@@ -60,14 +70,22 @@ pub(super) fn run(args: &Args, context: &Context) -> Outcome {
         Ok(response) => warnings.extend(check_answer(&image, response)),
         Err(error) => warnings.push(format!("the plugin fails for this image: {error}")),
     }
-    let soon = chosen.and_then(|credential| credential.expires_at).filter(|end| (now..now + WEEK).contains(end));
-    warnings.extend(soon.map(|end| format!("the stored credential ends at {}", output::timestamp(end))));
+    warnings.extend(warn_of_leaks(&image, &choice));
+    for credential in &choice.chain {
+        let Some(end) = credential.expires_at else { continue };
+        let soon = format!("the credential for `{}` ends at {}", credential.scope, output::timestamp(end));
+        if end <= now {
+            warnings.push(format!("the credential for `{}` has ended and is left out", credential.scope));
+        } else if end < now + WEEK {
+            warnings.push(soon);
+        }
+    }
     let explanation = Explanation {
         image: image.name(),
         answer: issued.as_ref().ok().map(CredentialProviderResponse::redacted),
         credential: chosen.map(Chosen::from),
-        considered: opened.credentials.iter().map(|credential| consider(&image, credential, chosen)).collect(),
-        mirrors: [],
+        considered: opened.credentials.iter().map(|credential| consider(&image, credential, &choice)).collect(),
+        mirrors: choice.rule.map(Mirrored::from).into_iter().collect(),
         warnings,
     };
     match context.form {
@@ -83,41 +101,76 @@ pub(super) fn run(args: &Args, context: &Context) -> Outcome {
 
 const WEEK: i64 = 7 * 24 * 60 * 60;
 
-/// Replays the kubelet's own keyring on the answer: an auth key that it does not find would mean an anonymous pull.
+/// Replays the kubelet's own keyring on the answer: keys that it does not find, or tries in another order, would mean an
+/// anonymous pull or the wrong login.
 fn check_answer(image: &Reference, response: &CredentialProviderResponse) -> Option<String> {
-    let (key, _) = response.auth.as_ref()?;
-    let found = keyring::lookup(&[key.as_str()], image.name());
-    (found != [key.as_str()]).then(|| format!("the kubelet would not find the answer's key `{key}` for this image"))
+    let keys: Vec<&str> = response.auth.iter().map(|(key, _)| key.as_str()).collect();
+    let found = keyring::lookup(&keys, image.name());
+    (found != keys).then(|| format!("the kubelet would use the answer's keys {keys:?} as {found:?} for this image"))
 }
 
-fn consider<'a>(image: &Reference, credential: &'a Credential, chosen: Option<&Credential>) -> Considered<'a> {
+/// Says who else learns a credential: containerd offers it to every host that asks.
+fn warn_of_leaks(image: &Reference, choice: &Choice<'_>) -> Vec<String> {
+    let Some(rule) = choice.rule else { return Vec::new() };
+    let hosts: Vec<&str> = rule.hosts.iter().map(Scope::as_str).collect();
+    let (hosts, registry) = (hosts.join("`, `"), image.domain());
+    let withheld = choice.withheld.map(|credential| {
+        format!(
+            "the credential for `{}` is withheld: the mirrors `{hosts}` would learn it; policy `{}` says so",
+            credential.scope, rule.policy
+        )
+    });
+    let shows_upstream = |credential: &&&Credential| credential.scope.fit(image).is_ok();
+    let shown = choice.chain.iter().find(shows_upstream).map(|credential| {
+        format!(
+            "the mirrors `{hosts}` learn the credential for `{}` when they ask; policy `{}` allows it",
+            credential.scope, rule.policy
+        )
+    });
+    let to_upstream = choice.chain.iter().find(|credential| !shows_upstream(credential)).map(|credential| {
+        format!("when no mirror has the image, `{registry}` learns the credential for `{}`", credential.scope)
+    });
+    [withheld, shown, to_upstream].into_iter().flatten().collect()
+}
+
+fn consider<'a>(image: &Reference, credential: &'a Credential, choice: &Choice<'_>) -> Considered<'a> {
     let scope = credential.scope.as_str();
-    let (matches, reason) = match credential.scope.fit(image) {
-        Err(mismatch) => (false, mismatch.to_string()),
-        Ok(_) if chosen.is_some_and(|chosen| chosen.scope == credential.scope) => (true, "most specific".to_owned()),
-        Ok(_) => (true, "fits, but another is more specific".to_owned()),
+    let place = choice.chain.iter().position(|chosen| chosen.scope == credential.scope);
+    let mirror = choice.rule.and_then(|rule| rule.images(image).find(|image| credential.scope.fit(image).is_ok()));
+    let (matches, reason) = match (credential.scope.fit(image), mirror, place) {
+        (Ok(_), _, Some(0)) => (true, "most specific".to_owned()),
+        (Ok(_), _, Some(place)) => (true, format!("most specific; number {} of the answer", place + 1)),
+        (Ok(_), _, None) if choice.withheld.is_some_and(|withheld| withheld.scope == credential.scope) => {
+            (true, "most specific, but withheld from the mirrors".to_owned())
+        }
+        (Ok(_), _, None) => (true, "fits, but another is more specific".to_owned()),
+        (Err(_), Some(mirror), Some(place)) => {
+            (true, format!("for the mirror `{}`; number {} of the answer", mirror.domain(), place + 1))
+        }
+        (Err(_), Some(mirror), None) => (true, format!("for the mirror `{}`, but not used", mirror.domain())),
+        (Err(mismatch), None, _) => (false, mismatch.to_string()),
     };
     Considered { scope, matches, reason }
 }
 
 fn tell(explanation: &Explanation<'_>, response: Option<&CredentialProviderResponse>) -> String {
     let mut lines = format!("image       {}\n", explanation.image);
-    match (&explanation.credential, response.and_then(|response| response.auth.as_ref().map(|auth| (response, auth)))) {
-        (Some(credential), Some((response, (key, _)))) => {
+    for mirrored in &explanation.mirrors {
+        lines += &format!("mirrors     {}, policy `{}`\n", mirrored.hosts.join(", "), mirrored.policy);
+    }
+    match (&explanation.credential, response.filter(|response| !response.auth.is_empty())) {
+        (Some(credential), Some(response)) => {
             let reuse = match response.cache_key_type {
                 CacheKeyType::Image => "this image",
                 CacheKeyType::Registry => "every image of the registry",
             };
-            lines += &format!(
-                "credential  {} as `{}`, by issuer `{}`\n",
-                credential.scope,
-                text::sanitize(credential.username, 60),
-                credential.issuer
-            );
-            lines += &format!(
-                "answer      key `{key}`, good for {reuse}, kept by the kubelet for {} seconds\n",
-                response.cache_duration.as_secs()
-            );
+            let username = text::sanitize(credential.username, 60);
+            lines += &format!("credential  {} as `{username}`, by issuer `{}`\n", credential.scope, credential.issuer);
+            let seconds = response.cache_duration.as_secs();
+            let keys: Vec<&str> = response.auth.iter().map(|(key, _)| key.as_str()).collect();
+            let keys = keys.join("`, then `");
+            lines +=
+                &format!("answer      key `{keys}`, good for {reuse}, kept by the kubelet for {seconds} seconds\n");
         }
         (Some(credential), None) => lines += &format!("credential  {} cannot be used\n", credential.scope),
         (None, _) => lines += "credential  none; the kubelet pulls with other credentials, or anonymously\n",
@@ -140,6 +193,16 @@ impl<'a> From<&'a Credential> for Chosen<'a> {
             username: &credential.username,
             issuer: &credential.issuer,
             expires_at: credential.expires_at.map(output::timestamp),
+        }
+    }
+}
+
+impl<'a> From<&'a MirrorRule> for Mirrored<'a> {
+    fn from(rule: &'a MirrorRule) -> Self {
+        Self {
+            source: rule.source.to_string(),
+            hosts: rule.hosts.iter().map(Scope::as_str).collect(),
+            policy: rule.policy.name(),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
+use serde::ser::Serializer;
 use zeroize::Zeroizing;
 
 use super::ApiVersion;
@@ -31,8 +31,8 @@ pub struct CredentialProviderResponse {
     pub cache_key_type: CacheKeyType,
     /// How long the kubelet may keep the answer; whole seconds.
     pub cache_duration: Duration,
-    /// Auth key and credential; `None` means that nothing is stored for the image.
-    pub auth: Option<(String, Issued)>,
+    /// Auth keys and credentials; none means that nothing is stored for the image.
+    pub auth: Vec<(String, Issued)>,
 }
 
 impl CredentialProviderResponse {
@@ -42,10 +42,9 @@ impl CredentialProviderResponse {
     /// As `output`. Nothing is written in part unless `output` itself fails.
     pub fn write_to(&self, mut output: impl Write) -> io::Result<()> {
         // `\u0000` is the longest escape of one byte; the fixed text is about 200 bytes.
-        let bound = self
-            .auth
-            .as_ref()
-            .map_or(0, |(key, issued)| 6 * (key.len() + issued.username.len() + issued.password.expose().len()));
+        let lengths =
+            self.auth.iter().map(|(key, issued)| key.len() + issued.username.len() + issued.password.expose().len());
+        let bound: usize = lengths.map(|length| 6 * length + 64).sum();
         let mut buffer = Zeroizing::new(Vec::with_capacity(bound + 512));
         self.serialize_auth(&mut buffer, |issued| {
             // Checked when it was stored, and again by `provider::provide`.
@@ -70,12 +69,10 @@ impl CredentialProviderResponse {
     where
         F: Fn(&Issued) -> serde_json::Result<&str>,
     {
-        let auth = match &self.auth {
-            None => None,
-            Some((key, issued)) => {
-                Some((key.as_str(), AuthConfig { username: &issued.username, password: password(issued)? }))
-            }
-        };
+        let auth = self.auth.iter().map(|(key, issued)| {
+            Ok((key.as_str(), AuthConfig { username: &issued.username, password: password(issued)? }))
+        });
+        let auth = auth.collect::<serde_json::Result<_>>()?;
         let wire = Wire {
             kind: "CredentialProviderResponse",
             api_version: self.api_version.as_str(),
@@ -97,15 +94,12 @@ struct Wire<'a> {
     auth: Auth<'a>,
 }
 
-struct Auth<'a>(Option<(&'a str, AuthConfig<'a>)>);
+/// A map, in an order of its own.
+struct Auth<'a>(Vec<(&'a str, AuthConfig<'a>)>);
 
 impl Serialize for Auth<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(usize::from(self.0.is_some())))?;
-        if let Some((key, config)) = &self.0 {
-            map.serialize_entry(key, config)?;
-        }
-        map.end()
+        serializer.collect_map(self.0.iter().map(|(key, config)| (key, config)))
     }
 }
 

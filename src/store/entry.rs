@@ -1,26 +1,43 @@
-//! Stored credentials on the wire and in the program.
+//! What is sealed, on the wire and in the program.
 
 use prost::Message;
 use prost::bytes::Bytes;
 
 use super::{Error, v1};
 use crate::credential::Credential;
+use crate::mirror::{self, MirrorError, MirrorRule, Policy};
 use crate::scope::Scope;
 use crate::secret::Secret;
 
+/// What a store holds.
+#[derive(Debug, Default)]
+pub(super) struct Content {
+    /// In the order of their scopes.
+    pub(super) credentials: Vec<Credential>,
+    /// In the order of their sources.
+    pub(super) mirrors: Vec<MirrorRule>,
+}
+
 /// Decodes an opened payload. Secrets are slices of it, never copies.
-pub(super) fn decode(payload: Bytes) -> Result<Vec<Credential>, Error> {
-    // Authentic, so only a newer writer could have made something that does not parse.
-    let payload = v1::Payload::decode(payload).map_err(|error| Error::Unsupported {
-        what: "the content of the store".to_owned(),
-        reason: error.to_string(),
-    })?;
-    Ok(payload.credentials.into_iter().map(Credential::from).collect())
+///
+/// It is authentic, so only a newer writer could have made something that is not understood.
+pub(super) fn decode(payload: Bytes) -> Result<Content, Error> {
+    let unsupported = |reason: String| Error::Unsupported { what: "the content of the store".to_owned(), reason };
+    let payload = v1::Payload::decode(payload).map_err(|error| unsupported(error.to_string()))?;
+    let mirrors =
+        payload.mirrors.into_iter().map(|rule| MirrorRule::try_from(rule).map_err(|e| unsupported(e.to_string())));
+    Ok(Content {
+        credentials: payload.credentials.into_iter().map(Credential::from).collect(),
+        mirrors: mirrors.collect::<Result<_, _>>()?,
+    })
 }
 
 /// Makes the payload; secrets are shared, not copied.
-pub(super) fn payload(credentials: &[Credential]) -> v1::Payload {
-    v1::Payload { credentials: credentials.iter().map(v1::Credential::from).collect() }
+pub(super) fn payload(content: &Content) -> v1::Payload {
+    v1::Payload {
+        credentials: content.credentials.iter().map(v1::Credential::from).collect(),
+        mirrors: content.mirrors.iter().map(v1::MirrorRule::from).collect(),
+    }
 }
 
 impl From<v1::Credential> for Credential {
@@ -49,6 +66,38 @@ impl From<&Credential> for v1::Credential {
             expires_at: credential.expires_at,
             updated_at: credential.updated_at,
             origin: credential.origin.clone(),
+        }
+    }
+}
+
+impl TryFrom<v1::MirrorRule> for MirrorRule {
+    type Error = MirrorError;
+
+    fn try_from(wire: v1::MirrorRule) -> Result<Self, MirrorError> {
+        let policy = match wire.policy() {
+            v1::MirrorPolicy::MirrorOnly => Policy::MirrorOnly,
+            v1::MirrorPolicy::MirrorThenUpstream => Policy::MirrorThenUpstream,
+            v1::MirrorPolicy::UpstreamThenMirror => Policy::UpstreamThenMirror,
+            v1::MirrorPolicy::UpstreamOnly => Policy::UpstreamOnly,
+            v1::MirrorPolicy::Unspecified => return Err(MirrorError::Policy),
+        };
+        let hosts = wire.hosts.iter().map(|text| mirror::host(text)).collect::<Result<_, _>>()?;
+        Ok(Self { source: wire.source.parse()?, hosts, policy })
+    }
+}
+
+impl From<&MirrorRule> for v1::MirrorRule {
+    fn from(rule: &MirrorRule) -> Self {
+        let policy = match rule.policy {
+            Policy::MirrorOnly => v1::MirrorPolicy::MirrorOnly,
+            Policy::MirrorThenUpstream => v1::MirrorPolicy::MirrorThenUpstream,
+            Policy::UpstreamThenMirror => v1::MirrorPolicy::UpstreamThenMirror,
+            Policy::UpstreamOnly => v1::MirrorPolicy::UpstreamOnly,
+        };
+        Self {
+            source: rule.source.to_string(),
+            hosts: rule.hosts.iter().map(ToString::to_string).collect(),
+            policy: policy.into(),
         }
     }
 }

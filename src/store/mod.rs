@@ -23,7 +23,9 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::credential::Credential;
+use crate::mirror::MirrorRule;
 use crate::platform::{self, FileError};
+use entry::Content;
 pub use error::Error;
 use key::DataKey;
 pub use key_source::{KeySource, SystemdKey};
@@ -48,6 +50,8 @@ pub struct Store {
 pub struct Opened {
     /// The credentials, in the order of their scopes.
     pub credentials: Vec<Credential>,
+    /// The mirror rules, in the order of their sources.
+    pub mirrors: Vec<MirrorRule>,
     /// What the header says.
     pub status: Status,
 }
@@ -89,7 +93,8 @@ impl Store {
     pub fn open(&self) -> Result<Opened, Error> {
         let (file, data_key) = self.unlock()?;
         let status = file.status();
-        Ok(Opened { credentials: entry::decode(file.open(&data_key)?)?, status })
+        let Content { credentials, mirrors } = entry::decode(file.open(&data_key)?)?;
+        Ok(Opened { credentials, mirrors, status })
     }
 
     /// Reads the header without asking the key source.

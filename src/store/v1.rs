@@ -42,6 +42,8 @@ pub struct Header {
 pub struct Payload {
     #[prost(message, repeated, tag = "1")]
     pub credentials: ::prost::alloc::vec::Vec<Credential>,
+    #[prost(message, repeated, tag = "2")]
+    pub mirrors: ::prost::alloc::vec::Vec<MirrorRule>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
@@ -67,6 +69,17 @@ pub struct Credential {
     /// Where the credential came from, for people: `login`, a file and key.
     #[prost(string, tag = "8")]
     pub origin: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MirrorRule {
+    /// host\[:port\] of the mirrored registry, or `*`.
+    #[prost(string, tag = "1")]
+    pub source: ::prost::alloc::string::String,
+    /// host\[:port\] of each mirror, in the order in which they are tried.
+    #[prost(string, repeated, tag = "2")]
+    pub hosts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(enumeration = "MirrorPolicy", tag = "3")]
+    pub policy: i32,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -163,6 +176,41 @@ impl KeySource {
             "KEY_SOURCE_KEYRING" => Some(Self::Keyring),
             "KEY_SOURCE_SECRET_SERVICE" => Some(Self::SecretService),
             "KEY_SOURCE_KMS" => Some(Self::Kms),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum MirrorPolicy {
+    Unspecified = 0,
+    MirrorOnly = 1,
+    MirrorThenUpstream = 2,
+    UpstreamThenMirror = 3,
+    UpstreamOnly = 4,
+}
+impl MirrorPolicy {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "MIRROR_POLICY_UNSPECIFIED",
+            Self::MirrorOnly => "MIRROR_POLICY_MIRROR_ONLY",
+            Self::MirrorThenUpstream => "MIRROR_POLICY_MIRROR_THEN_UPSTREAM",
+            Self::UpstreamThenMirror => "MIRROR_POLICY_UPSTREAM_THEN_MIRROR",
+            Self::UpstreamOnly => "MIRROR_POLICY_UPSTREAM_ONLY",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "MIRROR_POLICY_UNSPECIFIED" => Some(Self::Unspecified),
+            "MIRROR_POLICY_MIRROR_ONLY" => Some(Self::MirrorOnly),
+            "MIRROR_POLICY_MIRROR_THEN_UPSTREAM" => Some(Self::MirrorThenUpstream),
+            "MIRROR_POLICY_UPSTREAM_THEN_MIRROR" => Some(Self::UpstreamThenMirror),
+            "MIRROR_POLICY_UPSTREAM_ONLY" => Some(Self::UpstreamOnly),
             _ => None,
         }
     }

@@ -6,13 +6,16 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::entry::{self, Content};
 use super::key::DataKey;
 use super::key_source::{KeySource, SystemdKey};
 use super::sealed::{self, SealedFile};
 use super::v1::Header;
-use super::{Error, Store, entry, hex, random};
+use super::{Error, Store, hex, random};
 use crate::credential::Credential;
+use crate::mirror::{MirrorRule, Source};
 use crate::platform::{self, Writable};
+use crate::scope::Scope;
 use crate::time;
 
 const LOCK: &str = "credentials.lock";
@@ -50,7 +53,7 @@ pub struct Writer<'a> {
     store: &'a Store,
     header: Header,
     data_key: DataKey,
-    credentials: Vec<Credential>,
+    content: Content,
     _lock: File,
 }
 
@@ -71,7 +74,7 @@ impl Store {
         }
         let header = sealed::new_header(*random()?, time::now(), options.data_key_cache);
         let data_key = DataKey::generate()?;
-        let mut writer = Writer { store: self, header, data_key, credentials: Vec::new(), _lock: lock };
+        let mut writer = Writer { store: self, header, data_key, content: Content::default(), _lock: lock };
         let source = match options.key_source {
             Some(source) => source.wrap_into(self.dir(), &mut writer.header, &writer.data_key, options.systemd_key)?,
             None => KeySource::best(self.dir(), &mut writer.header, &writer.data_key, options.systemd_key)?,
@@ -119,8 +122,8 @@ impl Store {
 
     fn writer(&self, lock: File, file: SealedFile, data_key: DataKey) -> Result<Writer<'_>, Error> {
         let header = file.header().clone();
-        let credentials = entry::decode(file.open(&data_key)?)?;
-        Ok(Writer { store: self, header, data_key, credentials, _lock: lock })
+        let content = entry::decode(file.open(&data_key)?)?;
+        Ok(Writer { store: self, header, data_key, content, _lock: lock })
     }
 
     fn acquire_lock(&self) -> Result<File, Error> {
@@ -155,28 +158,38 @@ impl Store {
 impl Writer<'_> {
     /// Returns the credentials as they are, or as they will be.
     pub fn credentials(&self) -> &[Credential] {
-        &self.credentials
+        &self.content.credentials
+    }
+
+    /// Returns the mirror rules as they are, or as they will be.
+    pub fn mirrors(&self) -> &[MirrorRule] {
+        &self.content.mirrors
     }
 
     /// Stores a credential in place of the one of the same scope. Returns whether there was one.
     pub fn put(&mut self, credential: Credential) -> bool {
-        match self.credentials.binary_search_by(|stored| stored.scope.cmp(&credential.scope)) {
-            Ok(index) => {
-                self.credentials[index] = credential;
-                true
-            }
-            Err(index) => {
-                self.credentials.insert(index, credential);
-                false
-            }
-        }
+        put(&mut self.content.credentials, credential, |credential| &credential.scope)
     }
 
     /// Removes the credential of a scope. Returns whether there was one.
-    pub fn remove(&mut self, scope: &crate::scope::Scope) -> bool {
-        let before = self.credentials.len();
-        self.credentials.retain(|credential| credential.scope != *scope);
-        self.credentials.len() < before
+    pub fn remove(&mut self, scope: &Scope) -> bool {
+        let credentials = &mut self.content.credentials;
+        let before = credentials.len();
+        credentials.retain(|credential| credential.scope != *scope);
+        credentials.len() < before
+    }
+
+    /// Stores a mirror rule in place of the one of the same source. Returns whether there was one.
+    pub fn put_mirror(&mut self, rule: MirrorRule) -> bool {
+        put(&mut self.content.mirrors, rule, |rule| &rule.source)
+    }
+
+    /// Removes the mirror rule of a source. Returns whether there was one.
+    pub fn remove_mirror(&mut self, source: &Source) -> bool {
+        let mirrors = &mut self.content.mirrors;
+        let before = mirrors.len();
+        mirrors.retain(|rule| rule.source != *source);
+        mirrors.len() < before
     }
 
     /// Writes the next generation and releases the lock.
@@ -185,7 +198,7 @@ impl Writer<'_> {
     /// [`Error::Write`]; the old generation is then still in place.
     pub fn commit(mut self) -> Result<(), Error> {
         self.header.generation += 1;
-        let bytes = sealed::seal(&self.header, &self.data_key, &entry::payload(&self.credentials))?;
+        let bytes = sealed::seal(&self.header, &self.data_key, &entry::payload(&self.content))?;
         let path = self.store.credentials_path();
         let temporary = self.store.dir().join(TEMPORARY);
         remove_if_there(&temporary)?;
@@ -195,6 +208,20 @@ impl Writer<'_> {
         let _ = platform::raise_generation_mark(&hex(&self.header.store_id), self.header.generation);
         KeySource::remove_orphans(self.store.dir(), &self.header);
         Ok(())
+    }
+}
+
+/// Puts an item in its place in a sorted list, over the one with the same key. Returns whether there was one.
+fn put<T, K: Ord>(items: &mut Vec<T>, item: T, key: impl Fn(&T) -> &K) -> bool {
+    match items.binary_search_by(|stored| key(stored).cmp(key(&item))) {
+        Ok(index) => {
+            items[index] = item;
+            true
+        }
+        Err(index) => {
+            items.insert(index, item);
+            false
+        }
     }
 }
 

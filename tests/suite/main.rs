@@ -9,6 +9,7 @@ mod crash;
 mod keys;
 mod kubelet_vectors;
 mod leak;
+mod mirrors;
 mod plugin;
 mod reference;
 mod scope;
