@@ -20,6 +20,8 @@ pub enum Code {
     Conflict = 6,
     /// Needs root or Administrator.
     NeedsPrivilege = 9,
+    /// A dry run found something to change.
+    ChangesPending = 10,
 }
 
 impl From<Code> for ExitCode {

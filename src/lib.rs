@@ -20,6 +20,7 @@
 
 pub mod cli;
 pub mod credential;
+pub mod declaration;
 pub mod env;
 pub mod exit;
 pub mod issuer;

@@ -19,6 +19,8 @@ pub struct MirrorRule {
     pub hosts: Vec<Scope>,
     /// Whose credential is answered.
     pub policy: Policy,
+    /// Where it came from, for people.
+    pub origin: String,
 }
 
 /// The registry that a rule is for.

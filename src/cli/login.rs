@@ -51,8 +51,7 @@ pub(super) fn run(args: Args, context: &Context) -> Outcome {
     let mut writer = context.store.write()?;
     let others: Vec<Scope> = writer.credentials().iter().map(|stored| stored.scope.clone()).collect();
     if let Some(tied) = others.iter().find(|other| scope.ties_with(other)) {
-        let error = anyhow!("`{scope}` and the stored `{tied}` fit the same images equally well");
-        return Err(Failure::new(Code::Conflict, error).with_remedy("store one of them without its wildcard"));
+        return Err(tie(&scope, tied));
     }
     let replaced = writer.put(credential);
     writer.commit()?;
@@ -67,6 +66,12 @@ pub(super) fn run(args: Args, context: &Context) -> Outcome {
     Ok(Code::Done)
 }
 
+/// Two scopes of which no rule could choose one.
+pub(super) fn tie(scope: &Scope, other: &Scope) -> Failure {
+    Failure::new(Code::Conflict, anyhow!("`{scope}` and `{other}` fit the same images equally well"))
+        .with_remedy("store one of them without its wildcard")
+}
+
 /// Reads and checks everything before the store is locked.
 fn read(args: Args) -> anyhow::Result<Credential> {
     let Args { scope, username, password_stdin, password_file, password, issuer, settings, expires_at } = args;
@@ -79,7 +84,7 @@ fn read(args: Args) -> anyhow::Result<Credential> {
     let issuer = Issuer::by_name(&issuer)?;
     let settings = parse_settings(&settings)?;
     let now = time::now();
-    let expires_at = expires_at.map(|text| parse_expiry(&text, now)).transpose()?;
+    let expires_at = expires_at.map(|text| parse_expiry("`--expires-at`", &text, now)).transpose()?;
     let secret = if let Some(path) = password_file {
         read_password_file(&path)?
     } else if password_stdin {
@@ -113,18 +118,20 @@ fn parse_settings(settings: &[String]) -> anyhow::Result<BTreeMap<String, String
     Ok(parsed)
 }
 
-fn parse_expiry(text: &str, now: i64) -> anyhow::Result<i64> {
+/// Parses when a secret ends; `what` names where the time was given.
+pub(super) fn parse_expiry(what: &str, text: &str, now: i64) -> anyhow::Result<i64> {
     // jiff's message quotes the text; the place of a mistake in twenty characters needs no pointing out.
     let Ok(time) = text.parse::<Timestamp>() else {
-        bail!("`--expires-at` takes a time with its zone, such as `2027-01-31T00:00:00Z`");
+        bail!("{what} takes a time with its zone, such as `2027-01-31T00:00:00Z`");
     };
     if time.as_second() <= now {
-        bail!("`--expires-at` lies in the past");
+        bail!("{what} lies in the past");
     }
     Ok(time.as_second())
 }
 
-fn read_password_file(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+/// Reads a secret from a text file.
+pub(super) fn read_password_file(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     let file = File::open(path).with_context(|| format!("cannot open `{}`", path.display()))?;
     read_password(file).with_context(|| format!("cannot read the password from `{}`", path.display()))
 }

@@ -1,5 +1,6 @@
 //! The operator's command line. Standard output is data, standard error is talk; [`crate::exit::Code`] is the verdict.
 
+mod apply;
 mod explain;
 mod generate;
 mod list;
@@ -59,6 +60,8 @@ enum Command {
     Logout(logout::Args),
     /// List what is stored, without secrets
     List,
+    /// Store what a file declares: credentials, and mirror rules
+    Apply(apply::Args),
     /// Show what the kubelet would get for an image, and why
     Explain(explain::Args),
     /// Write man pages or shell completions
@@ -90,6 +93,7 @@ pub fn main() -> ExitCode {
         Command::Login(args) => login::run(args, &context),
         Command::Logout(args) => logout::run(&args, &context),
         Command::List => list::run(&context),
+        Command::Apply(args) => apply::run(&args, &context),
         Command::Explain(args) => explain::run(&args, &context),
         Command::Generate(command) => generate::run(&command),
         Command::GetCredentials => {

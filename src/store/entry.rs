@@ -82,7 +82,7 @@ impl TryFrom<v1::MirrorRule> for MirrorRule {
             v1::MirrorPolicy::Unspecified => return Err(MirrorError::Policy),
         };
         let hosts = wire.hosts.iter().map(|text| mirror::host(text)).collect::<Result<_, _>>()?;
-        Ok(Self { source: wire.source.parse()?, hosts, policy })
+        Ok(Self { source: wire.source.parse()?, hosts, policy, origin: wire.origin })
     }
 }
 
@@ -98,6 +98,7 @@ impl From<&MirrorRule> for v1::MirrorRule {
             source: rule.source.to_string(),
             hosts: rule.hosts.iter().map(ToString::to_string).collect(),
             policy: policy.into(),
+            origin: rule.origin.clone(),
         }
     }
 }

@@ -80,6 +80,9 @@ pub struct MirrorRule {
     pub hosts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(enumeration = "MirrorPolicy", tag = "3")]
     pub policy: i32,
+    /// Where the rule came from, for people: a file and key.
+    #[prost(string, tag = "4")]
+    pub origin: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]

@@ -54,7 +54,7 @@ fn login_warns_of_a_broader_and_a_narrower_entry_of_the_same_host() {
 fn a_tie_is_refused_when_it_is_stored() {
     let node = Node::with(&["*.r.test"]);
     let run = login(&node, &["a.*.test", "-u", "u", "--password-stdin"], "p");
-    let error = "error: `a.*.test` and the stored `*.r.test` fit the same images equally well\n\
+    let error = "error: `a.*.test` and `*.r.test` fit the same images equally well\n\
                  hint: store one of them without its wildcard\n";
     assert_eq!(run, Run::new(6, "", error));
     assert_eq!(node.credential("a.r.test/x"), Some(("a.r.test".to_owned(), "user-0".to_owned())));
@@ -370,6 +370,7 @@ fn generate_writes_pages_and_completions() {
     pages.sort();
     let expected = [
         "",
+        "-apply",
         "-explain",
         "-generate",
         "-generate-completions",
@@ -403,7 +404,7 @@ fn help_and_version_are_data() {
         Run::new(0, concat!("keyring-credential-provider ", env!("CARGO_PKG_VERSION"), "\n"), "")
     );
     let help = node.run(&["--help"], "").done();
-    for verb in ["store", "login", "logout", "list", "explain", "generate", "get-credentials"] {
+    for verb in ["store", "login", "logout", "list", "apply", "explain", "generate", "get-credentials"] {
         assert!(help.contains(&format!("\n  {verb} ")), "{verb} in\n{help}");
     }
 }

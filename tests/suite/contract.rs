@@ -12,7 +12,7 @@ const LAYERS: [&[&str]; 8] = [
     &["credential"],
     &["kubelet"],
     &["issuer", "store", "matching"],
-    &["provider", "import"],
+    &["provider", "import", "declaration"],
     &["plugin"],
     &["cli"],
 ];

@@ -2,6 +2,7 @@
 //! error and exit code; rules that have a table run on the library.
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test that fails to prepare itself has failed")]
 
+mod apply;
 mod cli;
 mod codegen;
 mod contract;

@@ -12,7 +12,7 @@ fn mirror(node: &Node, source: &str, hosts: &[&str], policy: Policy) {
     let hosts = hosts.iter().map(|text| mirror::host(text).unwrap()).collect();
     let store = Store::at(node.store());
     let mut writer = store.write().unwrap();
-    writer.put_mirror(MirrorRule { source, hosts, policy });
+    writer.put_mirror(MirrorRule { source, hosts, policy, origin: "test".to_owned() });
     writer.commit().unwrap();
 }
 
