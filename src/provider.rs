@@ -58,11 +58,21 @@ fn auth_keys(image: &Reference, cache_key_type: CacheKeyType) -> Vec<String> {
     let (host, port) = reference::split_port(image.domain());
     let labels: Vec<&str> = host.split('.').collect();
     let port = port.map_or_else(String::new, |port| format!(":{port}"));
-    let whole_image = (cache_key_type == CacheKeyType::Image).then(|| image.name().to_owned());
+    let whole_image = (cache_key_type == CacheKeyType::Image).then(|| whole_image_key(image));
     let domains = (0..=labels.len()).map(|stars| {
         let starred: Vec<&str> =
             (0..labels.len()).map(|index| if index < stars { "*" } else { labels[index] }).collect();
         format!("{}{port}", starred.join("."))
     });
     whole_image.into_iter().chain(domains).collect()
+}
+
+/// Returns the key that names one image. The kubelet cuts `/v1/` or `/v2/` off the front of a key's path
+/// (`BasicDockerKeyring.Add`), so a repository that starts so gets one more to lose.
+fn whole_image_key(image: &Reference) -> String {
+    if image.path().starts_with("v1/") || image.path().starts_with("v2/") {
+        format!("{}/v1/{}", image.domain(), image.path())
+    } else {
+        image.name().to_owned()
+    }
 }

@@ -10,7 +10,7 @@ use std::str::FromStr;
 use crate::windows_path;
 
 /// Longest repository path (distribution/reference `RepositoryNameTotalLengthMax`).
-const MAX_PATH: usize = 255;
+pub(crate) const MAX_PATH: usize = 255;
 
 /// A normalised image name, `host[:port]/path`, without tag and digest.
 #[derive(Clone, Debug, PartialEq, Eq)]

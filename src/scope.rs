@@ -199,6 +199,8 @@ pub enum ScopeError {
     UpperCase,
     #[error("scope has an invalid repository path")]
     Repository,
+    #[error("scope has a path longer than {} characters, which no image has", reference::MAX_PATH)]
+    TooLong,
 }
 
 /// Returns whether the host, in any letter case, is one of Docker Hub's. A host with a port never is.
@@ -250,6 +252,9 @@ fn check_path(path: &str) -> Result<(), ScopeError> {
     }
     if path.bytes().any(|b| b.is_ascii_uppercase()) {
         return Err(ScopeError::UpperCase);
+    }
+    if path.len() > reference::MAX_PATH {
+        return Err(ScopeError::TooLong);
     }
     if path.is_empty() || reference::is_path(path) { Ok(()) } else { Err(ScopeError::Repository) }
 }

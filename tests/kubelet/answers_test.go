@@ -81,6 +81,10 @@ var scenarios = []scenario{
 	{"look-alike, prefix", hub, "mydocker.io/library/nginx", "", "", login{}},
 	{"look-alike, path", hub, "localhost/docker.io/nginx", "", "", login{}},
 
+	// The kubelet cuts /v1/ and /v2/ off the path of a key.
+	{"repository below v1", at("r.test/v1/team"), "r.test/v1/team/app", "r.test/v1/v1/team/app", perImage, one},
+	{"repository below v2", at("r.test/v2/team"), "r.test/v2/team", "r.test/v1/v2/team", perImage, one},
+
 	// Hosts and ports.
 	{"host", at("r.test"), "r.test/a/b", "r.test", perRegistry, one},
 	{"host, deep path and digest", at("r.test"), "r.test/a/b/c/d:v1@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "r.test", perRegistry, one},

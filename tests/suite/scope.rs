@@ -104,6 +104,8 @@ fn what_could_never_fit_is_refused_with_the_reason() {
         ("r.test/App", "scope has an upper-case letter in its path; repositories are lower case"),
         ("r.test//a", "scope has an invalid repository path"),
     ];
+    let long = format!("r.test/{}", "a".repeat(256)).parse::<Scope>().unwrap_err().to_string();
+    assert_eq!(long, "scope has a path longer than 255 characters, which no image has");
     for (text, expected) in table {
         assert_eq!(text.parse::<Scope>().unwrap_err().to_string(), expected, "{text}");
     }

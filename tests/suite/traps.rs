@@ -202,6 +202,18 @@ fn trap_15_paths_end_at_segments() {
 }
 
 #[test]
+fn trap_15_a_repository_below_v1_or_v2_keeps_its_path() {
+    // The kubelet cuts `/v1/` and `/v2/` off a key's path; found by fuzzing the answer against a model of its keyring.
+    let node = Node::with(&["r.test/v1/team", "r.test/v2/team"]);
+    let table =
+        [("r.test/v1/team/app", "r.test/v1/v1/team/app", "user-0"), ("r.test/v2/team", "r.test/v1/v2/team", "user-1")];
+    for (image, key, user) in table {
+        assert_eq!(node.credential(image), Some((key.to_owned(), user.to_owned())), "{image}");
+        assert_eq!(keyring_credential_provider::kubelet::keyring::lookup(&[key], image), [key], "{image}");
+    }
+}
+
+#[test]
 fn trap_16_cache_duration_is_whole_seconds_of_go() {
     let node = Node::new();
     let login = ["login", "r.test", "-u", "u", "--password-stdin", "--set", "cache=1h30m"];
