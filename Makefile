@@ -24,10 +24,12 @@ demo: build
 	request='{"kind":"CredentialProviderRequest","apiVersion":"credentialprovider.kubelet.k8s.io/v1","image":"docker.io/library/nginx"}'; \
 	echo "request: $$request"; printf 'answer:  '; echo "$$request" | "$(BINARY)" get-credentials
 
-test: lint test-rust test-secret-service test-kubelet test-windows test-fuzz
+test: lint test-rust test-secret-service test-kubelet test-fuzz
 
-# The suite is run as root: it mounts, changes owners and asks the kernel keyring.
+# Rules, processes, faults and leaks, and the Windows program under Wine. Run as root: the suite mounts, changes owners and
+# asks the kernel keyring.
 test-rust: build
+	@set -eu; eval "$$(tests/windows/build.sh)"; export KCP_WINDOWS_BINARY KCP_WINE_PREFIX; \
 	$(CARGO) test --locked
 
 # The cargo feature, against a real desktop keyring.
@@ -40,8 +42,8 @@ test-kubelet: build
 	@set -eu; go=$$(tests/tools.sh kubelet | tail -n 1); cd tests/kubelet; \
 	KCP_BINARY="$(BINARY)" KCP_VECTORS="$(CURDIR)/tests/data/kubelet.json" "$$go" test -count=1 ./...
 
-# The Windows program under Wine.
-test-windows: build
+# Only the Windows program under Wine.
+test-windows:
 	@set -eu; eval "$$(tests/windows/build.sh)"; export KCP_WINDOWS_BINARY KCP_WINE_PREFIX; \
 	$(CARGO) test --locked --test suite -- windows::
 

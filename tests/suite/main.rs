@@ -19,3 +19,5 @@ mod secret_service;
 mod store;
 mod support;
 mod traps;
+#[cfg(target_os = "linux")]
+mod windows;

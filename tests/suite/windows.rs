@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Run, answer, request, run};
+use crate::support::{self, Run, answer, request};
 
 /// The rules of access control lists need no Windows; their own tests run here as well.
 #[path = "../../src/platform/windows/access.rs"]
@@ -36,20 +36,21 @@ impl Machine {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let (Some(binary), Some(prefix)) = (variable("KCP_WINDOWS_BINARY"), variable("KCP_WINE_PREFIX")) else {
-            assert!(std::env::var_os("CI").is_none(), "the Windows tests did not run: call them by `make test-windows`");
+            assert!(
+                std::env::var_os("CI").is_none(),
+                "the Windows tests did not run: call them by `make test-windows`"
+            );
             // Not `eprintln!`, which the harness keeps to itself when the test passes.
-            ONCE.call_once(|| drop(writeln!(io::stderr(), "\nTHE WINDOWS TESTS DID NOT RUN: call `make test-windows`\n")));
+            ONCE.call_once(|| {
+                let _ = writeln!(io::stderr(), "\nTHE WINDOWS TESTS DID NOT RUN: call `make test-windows`\n");
+            });
             return None;
         };
         assert!(binary.is_file() && prefix.is_dir(), "`{}` and `{}` must exist", binary.display(), prefix.display());
         let dir = format!("kcp-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let machine = Self { binary, prefix, dir };
         fs::create_dir(machine.on_disk("")).unwrap();
-        // The first process starts Wine's services, which must not inherit the pipe of a test that waits for its end.
-        ONCE.call_once(|| {
-            let mut first = machine.command(&["--version"]);
-            first.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
-        });
+        ONCE.call_once(|| machine.start());
         Some(machine)
     }
 
@@ -58,6 +59,15 @@ impl Machine {
         let machine = Self::new()?;
         machine.run(&["store", "init"], "").done();
         Some(machine)
+    }
+
+    /// Starts Wine's server and services for longer than the pauses between processes. A test's process that had to start
+    /// them would hand them its pipes, and the test would wait for seconds until they end.
+    fn start(&self) {
+        let server = self.wine("wineserver").arg("-p30").status().unwrap();
+        let first =
+            self.command(&["--version"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        assert!(server.success() && first.unwrap().success(), "Wine must start");
     }
 
     /// Returns a path in this machine's directory as Windows sees it.
@@ -76,15 +86,20 @@ impl Machine {
 
     /// The program with this machine's store.
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("wine");
-        command.arg(&self.binary).args(arguments).env_clear().env("PATH", "/usr/bin:/bin");
-        command.env("WINEPREFIX", &self.prefix).env("HOME", &self.prefix).env("WINEDEBUG", "-all");
-        command.env("KEYRING_CREDENTIAL_PROVIDER_STORE", self.path("store"));
+        let mut command = self.wine("wine");
+        command.arg(&self.binary).args(arguments).env("KEYRING_CREDENTIAL_PROVIDER_STORE", self.path("store"));
+        command
+    }
+
+    fn wine(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", &self.prefix);
+        command.env("WINEPREFIX", &self.prefix).env("WINEDEBUG", "-all");
         command
     }
 
     fn run(&self, arguments: &[&str], stdin: impl AsRef<[u8]>) -> Run {
-        run(&mut self.command(arguments), stdin)
+        without_last_words(support::run(&mut self.command(arguments), stdin))
     }
 
     #[track_caller]
@@ -117,10 +132,21 @@ impl Drop for Machine {
     }
 }
 
+/// Takes out what Wine itself says, now and then, when a process ends while one of its threads is being started.
+fn without_last_words(run: Run) -> Run {
+    let is_ours = |line: &&str| !line.starts_with("wine client error:");
+    Run { stderr: run.stderr.split_inclusive('\n').filter(is_ours).collect(), ..run }
+}
+
 /// The answer for `r.test/app` when one login is stored for the whole registry.
 fn app(user: &str, password: &str) -> Run {
     let auth = format!(r#""r.test":{{"username":"{user}","password":"{password}"}}"#);
     Run::new(0, &answer("v1", "Registry", "0s", &auth), "")
+}
+
+/// What PowerShell 5.1 writes unless told otherwise.
+fn utf16_with_mark(text: &str) -> Vec<u8> {
+    format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect()
 }
 
 fn chmod(path: &Path, mode: u32) {
@@ -136,7 +162,8 @@ fn a_store_is_made_below_program_data_and_nobody_else_may_enter_it() {
     let dir = machine.prefix.join("drive_c/ProgramData/keyring-credential-provider");
     let _ = fs::remove_dir_all(&dir);
     let run_at_default = |arguments: &[&str]| {
-        run(machine.command(arguments).env_remove("KEYRING_CREDENTIAL_PROVIDER_STORE"), "")
+        let mut command = machine.command(arguments);
+        without_last_words(support::run(command.env_remove("KEYRING_CREDENTIAL_PROVIDER_STORE"), ""))
     };
 
     let shown = r"C:\ProgramData\keyring-credential-provider";
@@ -180,12 +207,17 @@ fn a_login_reaches_the_kubelet_until_logout() {
 
     let mut listed = machine.json(&["list"]);
     assert!(listed[0].as_object_mut().unwrap().remove("updatedAt").unwrap().is_string());
-    let entry = json!({ "scope": "r.test", "username": "bob", "issuer": "static", "expiresAt": null, "origin": "login" });
+    let entry =
+        json!({ "scope": "r.test", "username": "bob", "issuer": "static", "expiresAt": null, "origin": "login" });
     assert_eq!(listed, json!([entry]));
 
     // One line feed at the end and no byte order mark: `Run` compares bytes.
     assert_eq!(machine.ask("r.test/app"), app("bob", "s3cret"));
-    assert_eq!(machine.run(&[], request("r.test/app")), app("bob", "s3cret"), "without an argument it is the plugin too");
+    assert_eq!(
+        machine.run(&[], request("r.test/app")),
+        app("bob", "s3cret"),
+        "without an argument it is the plugin too"
+    );
     let nothing = Run::new(0, &answer("v1", "Image", "0s", ""), "");
     assert_eq!(machine.ask("q.test/app"), nothing);
 
@@ -247,9 +279,8 @@ fn windows_paths_are_neither_images_nor_scopes() {
 fn password_files_of_every_windows_editor_are_read() {
     let Some(machine) = Machine::with_store() else { return };
     let text = "p\u{e4}ss\u{20ac}w\u{f6}rd";
-    let utf16 = |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
     let table: [(&str, Vec<u8>); 5] = [
-        ("PowerShell 5.1, `Out-File`", [&[0xff, 0xfe][..], &utf16(text), &utf16("\r\n")].concat()),
+        ("PowerShell 5.1, `Out-File`", utf16_with_mark(&format!("{text}\r\n"))),
         ("PowerShell 5.1, `Set-Content -Encoding UTF8`", format!("\u{feff}{text}\r\n").into_bytes()),
         ("PowerShell 7", format!("{text}\r\n").into_bytes()),
         ("a Unix editor", format!("{text}\n").into_bytes()),
@@ -260,6 +291,28 @@ fn password_files_of_every_windows_editor_are_read() {
         let file = machine.path("password.txt");
         machine.run(&["login", "r.test", "-u", "bob", "--password-file", &file], "").done();
         assert_eq!(machine.ask("r.test/app"), app("bob", text), "{editor}");
+    }
+}
+
+#[test]
+fn a_declaration_names_password_files_as_windows_names_files() {
+    let Some(machine) = Machine::with_store() else { return };
+    fs::write(machine.on_disk("password.txt"), "s3cret\r\n").unwrap();
+    let absolute = machine.path("password.txt");
+    for file in ["password.txt", &absolute, &absolute.replace('\\', "/"), r".\password.txt"] {
+        let lines = [
+            "apiVersion: keyring-credential-provider/v1",
+            "kind: Credentials",
+            "credentials:",
+            "- scope: r.test",
+            "  username: bob",
+            &format!("  passwordFile: '{file}'\r\n"),
+        ];
+        fs::write(machine.on_disk("credentials.yaml"), utf16_with_mark(&lines.join("\r\n"))).unwrap();
+        let arguments = ["apply", "-f", &machine.path("credentials.yaml")];
+        assert_eq!(machine.json(&arguments), json!([{ "change": "add", "what": "credential", "name": "r.test" }]));
+        assert_eq!(machine.ask("r.test/app"), app("bob", "s3cret"), "{file}");
+        machine.run(&["logout", "r.test"], "").done();
     }
 }
 
@@ -444,7 +497,7 @@ fn a_kubelet_that_never_ends_its_request_is_not_waited_for() {
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("wine starts");
     let input = child.stdin.take();
-    let ended: Run = child.wait_with_output().unwrap().into();
+    let ended = without_last_words(child.wait_with_output().unwrap().into());
     drop(input);
     assert_eq!((ended.code, ended.stdout.as_str()), (1, ""));
     let line = "keyring-credential-provider: no answer within 1 seconds; ";
