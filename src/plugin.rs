@@ -7,7 +7,6 @@ use std::io::{self, Read, Write};
 use std::panic;
 use std::path::PathBuf;
 use std::process::{self, ExitCode};
-use std::thread;
 use std::time::Duration;
 
 use crate::issuer::IssuerError;
@@ -36,7 +35,10 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
         fail(&format!("internal error{place}; please report it"));
     }));
     let result = parse_options(arguments).and_then(|options| {
-        start_deadline(options.timeout);
+        // Whatever it waits for then: the kubelet's end of a pipe, a disk, a key store.
+        let seconds = options.timeout.as_secs();
+        let remedy = "run `keyring-credential-provider explain` on the node";
+        platform::end_process_after(options.timeout, line(&format!("no answer within {seconds} seconds; {remedy}")));
         let store = Store::at(options.store);
         let output = platform::open_reply().map_err(PluginError::Write)?;
         run(io::stdin().lock(), output, &store, time::now())
@@ -57,7 +59,9 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
 pub fn run(input: impl Read, output: impl Write, store: &Store, now: i64) -> Result<(), PluginError> {
     let request = CredentialProviderRequest::read(input)?;
     let registry = request.image.domain();
-    let opened = store.open().map_err(|source| PluginError::Store { registry: registry.to_owned(), source })?;
+    let opened = store
+        .open_for(Some(&request.image))
+        .map_err(|source| PluginError::Store { registry: registry.to_owned(), source })?;
     let response = provider::provide(request.api_version, &request.image, &opened.credentials, &opened.mirrors, now)
         .map_err(|source| PluginError::Issuer { registry: registry.to_owned(), source })?;
     response.write_to(output).map_err(PluginError::Write)
@@ -137,20 +141,7 @@ fn parse_options(arguments: &[OsString]) -> Result<Options, PluginError> {
     Ok(Options { store: store.unwrap_or_else(platform::default_store_dir), timeout })
 }
 
-/// Ends the process at the deadline, whatever it waits for: the kubelet's end of a pipe, a disk, a key store.
-fn start_deadline(timeout: Duration) {
-    let watchdog = move || {
-        thread::sleep(timeout);
-        fail(&format!(
-            "no answer within {} seconds; run `keyring-credential-provider explain` on the node",
-            timeout.as_secs()
-        ));
-    };
-    // Without a thread there is still the kubelet's own limit.
-    let _ = thread::Builder::new().name("deadline".to_owned()).stack_size(64 * 1024).spawn(watchdog);
-}
-
-#[expect(clippy::exit, reason = "the main thread may be blocked, and the panicking one must not unwind into a write")]
+#[expect(clippy::exit, reason = "a panic must not unwind into a write")]
 fn fail(reason: &str) {
     say(reason);
     process::exit(1);
@@ -159,5 +150,9 @@ fn fail(reason: &str) {
 /// Writes one line to standard error in one call, so that it stays one line among those of other plugins.
 fn say(reason: &str) {
     // Nobody is left to be told when this fails.
-    let _ = io::stderr().write_all(format!("keyring-credential-provider: {reason}\n").as_bytes());
+    let _ = io::stderr().write_all(line(reason).as_bytes());
+}
+
+fn line(reason: &str) -> String {
+    format!("keyring-credential-provider: {reason}\n")
 }

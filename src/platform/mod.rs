@@ -17,6 +17,7 @@ use unix as system;
 use windows as system;
 
 pub use system::cache::{cached_data_key, forget_data_key, keep_data_key};
+pub use system::deadline::end_process_after;
 pub use system::files::{
     check_private_dir, create_private_dir, create_private_file, default_store_dir, open_reply, read_private_file,
     replace_file,

@@ -6,6 +6,7 @@ use prost::bytes::Bytes;
 use super::{Error, v1};
 use crate::credential::Credential;
 use crate::mirror::{self, MirrorError, MirrorRule, Policy};
+use crate::reference::Reference;
 use crate::scope::Scope;
 use crate::secret::Secret;
 
@@ -18,18 +19,34 @@ pub(super) struct Content {
     pub(super) mirrors: Vec<MirrorRule>,
 }
 
-/// Decodes an opened payload. Secrets are slices of it, never copies.
+/// Decodes an opened payload, or of its credentials only those that can matter to an image. Secrets are slices of the
+/// payload, never copies.
 ///
 /// It is authentic, so only a newer writer could have made something that is not understood.
-pub(super) fn decode(payload: Bytes) -> Result<Content, Error> {
+pub(super) fn decode(payload: Bytes, image: Option<&Reference>) -> Result<Content, Error> {
     let unsupported = |reason: String| Error::Unsupported { what: "the content of the store".to_owned(), reason };
-    let payload = v1::Payload::decode(payload).map_err(|error| unsupported(error.to_string()))?;
+    let index = v1::PayloadIndex::decode(payload).map_err(|error| unsupported(error.to_string()))?;
     let mirrors =
-        payload.mirrors.into_iter().map(|rule| MirrorRule::try_from(rule).map_err(|e| unsupported(e.to_string())));
-    Ok(Content {
-        credentials: payload.credentials.into_iter().map(Credential::from).collect(),
-        mirrors: mirrors.collect::<Result<_, _>>()?,
-    })
+        index.mirrors.into_iter().map(|rule| MirrorRule::try_from(rule).map_err(|e| unsupported(e.to_string())));
+    let mirrors: Vec<MirrorRule> = mirrors.collect::<Result<_, _>>()?;
+
+    let hosts: Option<Vec<Reference>> = image.map(|image| {
+        let on_mirrors = MirrorRule::find(&mirrors, image).into_iter().flat_map(|rule| rule.images(image));
+        on_mirrors.chain([image.clone()]).collect()
+    });
+    let mut credentials = Vec::new();
+    for bytes in index.credentials {
+        if let Some(hosts) = &hosts {
+            let view = v1::CredentialScope::decode(&*bytes).map_err(|error| unsupported(error.to_string()))?;
+            let scope = Scope::from_stored(view.scope);
+            if hosts.iter().all(|host| scope.fit_domain(host).is_err()) {
+                continue;
+            }
+        }
+        let credential = v1::Credential::decode(bytes).map_err(|error| unsupported(error.to_string()))?;
+        credentials.push(credential.into());
+    }
+    Ok(Content { credentials, mirrors })
 }
 
 /// Makes the payload; secrets are shared, not copied.

@@ -25,6 +25,7 @@ use zeroize::Zeroizing;
 use crate::credential::Credential;
 use crate::mirror::MirrorRule;
 use crate::platform::{self, FileError};
+use crate::reference::Reference;
 use entry::Content;
 pub use error::Error;
 use key::DataKey;
@@ -91,9 +92,17 @@ impl Store {
     /// # Errors
     /// [`Error`]; every variant is possible.
     pub fn open(&self) -> Result<Opened, Error> {
+        self.open_for(None)
+    }
+
+    /// Opens the store, and of its credentials only those for the registry of an image and its mirrors.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_for(&self, image: Option<&Reference>) -> Result<Opened, Error> {
         let (file, data_key) = self.unlock()?;
         let status = file.status();
-        let Content { credentials, mirrors } = entry::decode(file.open(&data_key)?)?;
+        let Content { credentials, mirrors } = entry::decode(file.open(&data_key)?, image)?;
         Ok(Opened { credentials, mirrors, status })
     }
 

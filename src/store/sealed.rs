@@ -177,7 +177,7 @@ pub(super) fn node() -> Vec<u8> {
 pub fn fuzz_open(bytes: &[u8], data_key: [u8; 32]) -> bool {
     let file = SealedFile::parse(PathBuf::new(), Zeroizing::new(bytes.to_vec()));
     let data_key = DataKey::from_bytes(Zeroizing::new(data_key.to_vec())).expect("32 bytes were given");
-    file.and_then(|file| super::entry::decode(file.open(&data_key)?)).is_ok()
+    file.and_then(|file| super::entry::decode(file.open(&data_key)?, None)).is_ok()
 }
 
 fn parse_header(bytes: &[u8]) -> Result<(Header, usize), &'static str> {

@@ -122,7 +122,7 @@ impl Store {
 
     fn writer(&self, lock: File, file: SealedFile, data_key: DataKey) -> Result<Writer<'_>, Error> {
         let header = file.header().clone();
-        let content = entry::decode(file.open(&data_key)?)?;
+        let content = entry::decode(file.open(&data_key)?, None)?;
         Ok(Writer { store: self, header, data_key, content, _lock: lock })
     }
 

@@ -2,6 +2,7 @@
 
 mod access;
 pub(super) mod cache;
+pub(super) mod deadline;
 pub(super) mod files;
 pub(super) mod identity;
 pub(super) mod keyring;

@@ -1,0 +1,119 @@
+//! Writes the configuration that makes a kubelet ask this plugin for what is stored.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::{KubeletVersion, System};
+use crate::kubelet::ApiVersion;
+use crate::plugin;
+use crate::reference::DOCKER_HUB;
+use crate::scope::Scope;
+
+/// The name of Docker Hub that pods may use besides `docker.io`. The kubelet takes it for another registry.
+const DOCKER_HUB_REGISTRY: &str = "registry-1.docker.io";
+
+/// A configuration with one provider.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Generated {
+    api_version: &'static str,
+    kind: &'static str,
+    providers: [GeneratedProvider; 1],
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct GeneratedProvider {
+    name: String,
+    api_version: &'static str,
+    match_images: Vec<String>,
+    default_cache_duration: &'static str,
+    args: [&'static str; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    env: Option<[Variable; 1]>,
+}
+
+/// An environment variable that the kubelet sets for the plugin.
+#[derive(Debug, Serialize)]
+struct Variable {
+    name: &'static str,
+    value: String,
+}
+
+/// Makes the configuration for what is stored; `store` is the store's directory where it is not the default one.
+///
+/// Returns `None` when nothing is stored, which a kubelet would refuse.
+pub fn generate<'a>(
+    scopes: impl Iterator<Item = &'a Scope>,
+    name: &str,
+    kubelet: KubeletVersion,
+    system: System,
+    store: Option<String>,
+) -> Option<Generated> {
+    let mut patterns = BTreeSet::new();
+    for domain in scopes.map(Scope::domain) {
+        if domain == DOCKER_HUB {
+            patterns.insert(DOCKER_HUB_REGISTRY.to_owned());
+        }
+        // A scope's host is a pattern of the kubelet with the same meaning.
+        patterns.insert(domain.to_owned());
+    }
+    let needs_extension = system == System::Windows && kubelet < KubeletVersion::LOOK_PATH;
+    let extension = if needs_extension && !name.to_ascii_lowercase().ends_with(".exe") { ".exe" } else { "" };
+    (!patterns.is_empty()).then(|| Generated {
+        api_version: "kubelet.config.k8s.io/v1",
+        kind: "CredentialProviderConfig",
+        providers: [GeneratedProvider {
+            name: format!("{name}{extension}"),
+            api_version: ApiVersion::V1.as_str(),
+            match_images: patterns.into_iter().collect(),
+            default_cache_duration: "0s",
+            args: [plugin::VERB],
+            env: store.map(|value| [Variable { name: crate::env::STORE, value }]),
+        }],
+    })
+}
+
+impl Generated {
+    /// Writes YAML. Every value that comes from outside is quoted.
+    pub fn to_yaml(&self) -> String {
+        let [provider] = &self.providers;
+        let mut lines = vec![
+            format!("apiVersion: {}", self.api_version),
+            format!("kind: {}", self.kind),
+            "providers:".to_owned(),
+            format!("- name: {}", quote(&provider.name)),
+            format!("  apiVersion: {}", provider.api_version),
+            "  matchImages:".to_owned(),
+        ];
+        lines.extend(provider.match_images.iter().map(|pattern| format!("  - {}", quote(pattern))));
+        lines.push(format!("  defaultCacheDuration: {}", quote(provider.default_cache_duration)));
+        lines.push("  args:".to_owned());
+        lines.extend(provider.args.iter().map(|argument| format!("  - {}", quote(argument))));
+        if let Some(variables) = &provider.env {
+            lines.push("  env:".to_owned());
+            for variable in variables {
+                lines.push(format!("  - name: {}", variable.name));
+                lines.push(format!("    value: {}", quote(&variable.value)));
+            }
+        }
+        lines.join("\n") + "\n"
+    }
+}
+
+/// Quotes a YAML scalar; all but printable ASCII and letters is escaped.
+fn quote(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            ' '..='~' => quoted.push(c),
+            c if c.is_alphabetic() => quoted.push(c),
+            c => write!(quoted, "\\U{:08x}", u32::from(c)).expect("a string takes everything"),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
