@@ -15,7 +15,7 @@
 //!
 //! # The path of a request
 //!
-//! [`kubelet::request`] → [`reference`] → [`store`] → [`matching`] → [`issuer`] → [`kubelet::response`]; [`provider`] joins the
+//! [`kubelet::request`] → [`mod@reference`] → [`store`] → [`matching`] → [`issuer`] → [`kubelet::response`]; [`provider`] joins the
 //! middle, which knows neither files nor clocks. ARCHITECTURE.md has the picture.
 
 pub mod cli;

@@ -17,8 +17,7 @@ use crate::store::{self, Store};
 use crate::text;
 use crate::{env, time};
 
-/// The argument that makes this program the plugin.
-pub const VERB: &str = "get-credentials";
+pub use crate::kubelet::VERB;
 
 /// The kubelet kills a plugin after 60 seconds, and says nothing useful then.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);

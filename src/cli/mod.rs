@@ -1,6 +1,7 @@
 //! The operator's command line. Standard output is data, standard error is talk; [`crate::exit::Code`] is the verdict.
 
 mod apply;
+mod config;
 mod explain;
 mod generate;
 mod list;
@@ -64,6 +65,9 @@ enum Command {
     Apply(apply::Args),
     /// Show what the kubelet would get for an image, and why
     Explain(explain::Args),
+    /// Write or judge the configuration that makes a kubelet run this plugin
+    #[command(subcommand)]
+    Config(config::Command),
     /// Write man pages or shell completions
     #[command(subcommand)]
     Generate(generate::Command),
@@ -95,6 +99,7 @@ pub fn main() -> ExitCode {
         Command::List => list::run(&context),
         Command::Apply(args) => apply::run(&args, &context),
         Command::Explain(args) => explain::run(&args, &context),
+        Command::Config(command) => config::run(&command, &context),
         Command::Generate(command) => generate::run(&command),
         Command::GetCredentials => {
             Err(Failure::new(Code::Usage, anyhow::anyhow!("`{}` must be the first argument", crate::plugin::VERB)))

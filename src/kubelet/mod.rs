@@ -1,10 +1,14 @@
 //! The kubelet's side of the contract: API group `credentialprovider.kubelet.k8s.io`
 //! (kubernetes `staging/src/k8s.io/kubelet/pkg/apis/credentialprovider`), and what the kubelet does with an answer.
 
+pub mod config;
 pub mod image_match;
 pub mod keyring;
 pub mod request;
 pub mod response;
+
+/// The argument that makes this program the plugin; a kubelet passes what its configuration lists under `args`.
+pub const VERB: &str = "get-credentials";
 
 /// Version of the API group. The answer must repeat the one of the request byte for byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

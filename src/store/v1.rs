@@ -63,7 +63,7 @@ pub struct CredentialScope {
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct Credential {
-    /// host[:port][/path...], canonical.
+    /// Canonical: `host[:port][/path...]`.
     #[prost(string, tag = "1")]
     pub scope: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
@@ -87,10 +87,10 @@ pub struct Credential {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MirrorRule {
-    /// host\[:port\] of the mirrored registry, or `*`.
+    /// `host\[:port\]` of the mirrored registry, or `*`.
     #[prost(string, tag = "1")]
     pub source: ::prost::alloc::string::String,
-    /// host\[:port\] of each mirror, in the order in which they are tried.
+    /// `host\[:port\]` of each mirror, in the order in which they are tried.
     #[prost(string, repeated, tag = "2")]
     pub hosts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(enumeration = "MirrorPolicy", tag = "3")]

@@ -371,6 +371,9 @@ fn generate_writes_pages_and_completions() {
     let expected = [
         "",
         "-apply",
+        "-config",
+        "-config-generate",
+        "-config-validate",
         "-explain",
         "-generate",
         "-generate-completions",
@@ -404,7 +407,7 @@ fn help_and_version_are_data() {
         Run::new(0, concat!("keyring-credential-provider ", env!("CARGO_PKG_VERSION"), "\n"), "")
     );
     let help = node.run(&["--help"], "").done();
-    for verb in ["store", "login", "logout", "list", "apply", "explain", "generate", "get-credentials"] {
+    for verb in ["store", "login", "logout", "list", "apply", "explain", "config", "generate", "get-credentials"] {
         assert!(help.contains(&format!("\n  {verb} ")), "{verb} in\n{help}");
     }
 }

@@ -5,6 +5,7 @@
 mod apply;
 mod cli;
 mod codegen;
+mod config;
 mod contract;
 mod crash;
 mod keys;

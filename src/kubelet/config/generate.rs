@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::{KubeletVersion, System};
+use crate::kubelet;
 use crate::kubelet::ApiVersion;
-use crate::plugin;
 use crate::reference::DOCKER_HUB;
 use crate::scope::Scope;
 

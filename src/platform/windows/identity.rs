@@ -14,12 +14,13 @@ use windows_sys::w;
 use super::security;
 use super::wide::from_wide;
 
-/// Keeps a crash from being written to a dump or shown in a dialogue that nobody sees, and libraries from being loaded out of a
-/// directory beside the program.
+/// Keeps a crash from waiting in a dialogue that nobody sees, and libraries from being loaded out of a directory beside the
+/// program or the current one.
 ///
-/// Best effort: a Windows that refuses leaves the process as safe as any other.
+/// Best effort: a Windows that refuses leaves the process as safe as any other, and an Administrator who has set up dumps of
+/// crashed programs gets them.
 pub fn harden_process() {
-    // SAFETY: the function only sets flags of this process. The second flag keeps Windows Error Reporting from being started.
+    // SAFETY: the function only sets flags of this process.
     unsafe { SetErrorMode(SEM_FAILCRITICALERRORS | SEM_NOGPFAULTERRORBOX | SEM_NOOPENFILEERRORBOX) };
     // SAFETY: the function only changes where libraries that are loaded from now on are looked for.
     unsafe { SetDefaultDllDirectories(LOAD_LIBRARY_SEARCH_SYSTEM32) };
