@@ -9,8 +9,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Once, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,8 @@ struct Machine {
 impl Machine {
     /// Returns nothing when the tier has not been built, and says so; CI must have built it.
     fn new() -> Option<Self> {
-        static ONCE: Once = Once::new();
+        static WARNING: Once = Once::new();
+        static STARTED: OnceLock<Run> = OnceLock::new();
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let (Some(binary), Some(prefix)) = (variable("KCP_WINDOWS_BINARY"), variable("KCP_WINE_PREFIX")) else {
@@ -41,7 +42,7 @@ impl Machine {
                 "the Windows tests did not run: call them by `make test-windows`"
             );
             // Not `eprintln!`, which the harness keeps to itself when the test passes.
-            ONCE.call_once(|| {
+            WARNING.call_once(|| {
                 let _ = writeln!(io::stderr(), "\nTHE WINDOWS TESTS DID NOT RUN: call `make test-windows`\n");
             });
             return None;
@@ -50,7 +51,8 @@ impl Machine {
         let dir = format!("kcp-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let machine = Self { binary, prefix, dir };
         fs::create_dir(machine.on_disk("")).unwrap();
-        ONCE.call_once(|| machine.start());
+        let started = STARTED.get_or_init(|| machine.start());
+        assert_eq!(started.code, 0, "Wine must start: {started:#?}");
         Some(machine)
     }
 
@@ -63,11 +65,15 @@ impl Machine {
 
     /// Starts Wine's server and services for longer than the pauses between processes. A test's process that had to start
     /// them would hand them its pipes, and the test would wait for seconds until they end.
-    fn start(&self) {
-        let server = self.wine("wineserver").arg("-p30").status().unwrap();
-        let first =
-            self.command(&["--version"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
-        assert!(server.success() && first.unwrap().success(), "Wine must start");
+    fn start(&self) -> Run {
+        // Fails when one is running already, which is as good.
+        let mut server = self.wine("wineserver");
+        let _ = server.arg("-p30").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let (out, err) = (self.on_disk("out"), self.on_disk("err"));
+        let mut first = self.command(&["--version"]);
+        first.stdin(Stdio::null()).stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
+        let code = first.status().unwrap().code().unwrap_or(128);
+        Run { code, stdout: fs::read_to_string(out).unwrap(), stderr: fs::read_to_string(err).unwrap() }
     }
 
     /// Returns a path in this machine's directory as Windows sees it.
@@ -329,13 +335,14 @@ fn every_spelling_of_a_path_names_the_same_store() {
 
 #[test]
 fn what_is_open_to_others_is_refused() {
-    const REMEDY_OF: &str = "must be open to SYSTEM, Administrators and `S-1-5-21-0-0-0-1000` only";
+    // The account that everybody is in Wine.
+    const ONLY: &str = "must be open to SYSTEM, Administrators and `S-1-5-21-0-0-0-1000` only";
     let Some(machine) = Machine::with_store() else { return };
     machine.login("r.test", "bob", "s3cret");
     let (dir, file) = (machine.path("store"), machine.path(r"store\credentials.sealed"));
     let table = [
-        ("store", 0o755, format!("`{dir}` is open to Everyone (`S-1-1-0`), {REMEDY_OF}")),
-        ("store/credentials.sealed", 0o644, format!("`{file}` is open to Everyone (`S-1-1-0`), {REMEDY_OF}")),
+        ("store", 0o755, format!("`{dir}` is open to Everyone (`S-1-1-0`), {ONLY}")),
+        ("store/credentials.sealed", 0o644, format!("`{file}` is open to Everyone (`S-1-1-0`), {ONLY}")),
         (
             "",
             0o777,

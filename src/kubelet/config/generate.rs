@@ -70,7 +70,7 @@ pub fn generate<'a>(
             api_version: ApiVersion::V1.as_str(),
             match_images: patterns.into_iter().collect(),
             default_cache_duration: "0s",
-            args: [plugin::VERB],
+            args: [kubelet::VERB],
             env: store.map(|value| [Variable { name: crate::env::STORE, value }]),
         }],
     })
