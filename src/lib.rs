@@ -23,6 +23,7 @@ pub mod credential;
 pub mod declaration;
 pub mod env;
 pub mod exit;
+pub mod import;
 pub mod issuer;
 pub mod kubelet;
 pub mod matching;

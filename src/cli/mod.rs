@@ -4,6 +4,7 @@ mod apply;
 mod config;
 mod explain;
 mod generate;
+mod import;
 mod list;
 mod login;
 mod logout;
@@ -63,6 +64,8 @@ enum Command {
     List,
     /// Store what a file declares: credentials, and mirror rules
     Apply(apply::Args),
+    /// Take over credentials and mirrors from the configuration of another tool
+    Import(import::Args),
     /// Show what the kubelet would get for an image, and why
     Explain(explain::Args),
     /// Write or judge the configuration that makes a kubelet run this plugin
@@ -98,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Logout(args) => logout::run(&args, &context),
         Command::List => list::run(&context),
         Command::Apply(args) => apply::run(&args, &context),
+        Command::Import(args) => import::run(&args, &context),
         Command::Explain(args) => explain::run(&args, &context),
         Command::Config(command) => config::run(&command, &context),
         Command::Generate(command) => generate::run(&command),

@@ -378,6 +378,7 @@ fn generate_writes_pages_and_completions() {
         "-generate",
         "-generate-completions",
         "-generate-man",
+        "-import",
         "-get-credentials",
         "-list",
         "-login",
@@ -407,7 +408,9 @@ fn help_and_version_are_data() {
         Run::new(0, concat!("keyring-credential-provider ", env!("CARGO_PKG_VERSION"), "\n"), "")
     );
     let help = node.run(&["--help"], "").done();
-    for verb in ["store", "login", "logout", "list", "apply", "explain", "config", "generate", "get-credentials"] {
+    for verb in
+        ["store", "login", "logout", "list", "apply", "import", "explain", "config", "generate", "get-credentials"]
+    {
         assert!(help.contains(&format!("\n  {verb} ")), "{verb} in\n{help}");
     }
 }

@@ -8,6 +8,7 @@ mod codegen;
 mod config;
 mod contract;
 mod crash;
+mod import;
 mod keys;
 mod kubelet_vectors;
 mod leak;

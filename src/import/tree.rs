@@ -1,0 +1,87 @@
+//! What a configuration file holds, whatever its syntax: lists and maps of text, each with its line.
+//!
+//! Numbers and truth values stay the text they are written as: a password `0123` is those four characters.
+
+use zeroize::Zeroizing;
+
+/// One value and the line of its key, or where it starts.
+#[derive(Clone)]
+pub(super) struct Node {
+    pub(super) line: usize,
+    pub(super) value: Value,
+}
+
+/// The kinds of values. Text may be a secret, so nothing here has a Debug form.
+#[derive(Clone)]
+pub(super) enum Value {
+    Null,
+    Text(Zeroizing<String>),
+    List(Vec<Node>),
+    Map(Vec<(String, Node)>),
+}
+
+/// A parsed file.
+pub(super) struct Parsed {
+    pub(super) documents: Vec<Node>,
+    /// Keys that stand twice in one map, and the line of the one that is not used.
+    pub(super) duplicates: Vec<(String, usize)>,
+}
+
+/// Where a text breaks the rules of its syntax, in our own words: parsers quote the text, and it may be a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Syntax {
+    pub(super) line: usize,
+    pub(super) column: usize,
+    pub(super) what: &'static str,
+}
+
+impl Node {
+    /// Returns the value of a key of a map.
+    pub(super) fn get(&self, key: &str) -> Option<&Self> {
+        self.entries().iter().find(|(name, _)| name == key).map(|(_, node)| node)
+    }
+
+    /// Returns the value at the end of a path of keys.
+    pub(super) fn find(&self, path: &[&str]) -> Option<&Self> {
+        path.iter().try_fold(self, |node, key| node.get(key))
+    }
+
+    /// Returns the entries of a map; nothing for any other value.
+    pub(super) fn entries(&self) -> &[(String, Self)] {
+        match &self.value {
+            Value::Map(entries) => entries,
+            Value::Null | Value::Text(_) | Value::List(_) => &[],
+        }
+    }
+
+    /// Returns the items of a list; nothing for any other value.
+    pub(super) fn items(&self) -> &[Self] {
+        match &self.value {
+            Value::List(items) => items,
+            Value::Null | Value::Text(_) | Value::Map(_) => &[],
+        }
+    }
+
+    /// Returns a text.
+    pub(super) fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Text(text) => Some(text),
+            Value::Null | Value::List(_) | Value::Map(_) => None,
+        }
+    }
+
+    /// Returns whether there is nothing here: no value, an empty text, list or map.
+    pub(super) fn is_empty(&self) -> bool {
+        match &self.value {
+            Value::Null => true,
+            Value::Text(text) => text.is_empty(),
+            Value::List(items) => items.is_empty(),
+            Value::Map(entries) => entries.is_empty(),
+        }
+    }
+
+    /// Returns whether this is a map, or nothing where a map may stand.
+    pub(super) fn is_map_or_null(&self) -> bool {
+        matches!(self.value, Value::Map(_) | Value::Null)
+    }
+}
