@@ -29,7 +29,7 @@ test: lint test-rust test-secret-service test-kubelet test-fuzz
 # Rules, processes, faults and leaks, and the Windows program under Wine. Run as root: the suite mounts, changes owners and
 # asks the kernel keyring.
 test-rust: build
-	@set -eu; eval "$$(tests/windows/build.sh)"; export KCP_WINDOWS_BINARY KCP_WINE_PREFIX; \
+	@set -eu; lines=$$(tests/windows/build.sh); eval "$$lines"; export KCP_WINDOWS_BINARY KCP_WINE_PREFIX; \
 	$(CARGO) test --locked
 
 # The cargo feature, against a real desktop keyring.
@@ -44,7 +44,7 @@ test-kubelet: build
 
 # Only the Windows program under Wine.
 test-windows:
-	@set -eu; eval "$$(tests/windows/build.sh)"; export KCP_WINDOWS_BINARY KCP_WINE_PREFIX; \
+	@set -eu; lines=$$(tests/windows/build.sh); eval "$$lines"; export KCP_WINDOWS_BINARY KCP_WINE_PREFIX; \
 	$(CARGO) test --locked --test suite -- windows::
 
 test-fuzz:

@@ -1,0 +1,3 @@
+//! The least a program can do, to compare with.
+
+fn main() {}

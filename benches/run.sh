@@ -1,0 +1,198 @@
+#!/bin/sh
+# Measures what an answer costs the kubelet, against the limits of the README, and writes benches/RESULTS.md.
+#
+# The program is KCP_BINARY, by default the release build. It is compared with an empty program of the same linking and
+# profile, in one run, so that the machine's own speed and the cost of starting a process drop out. RUNS, by default 500,
+# runs of each. Run it as root, as the kubelet runs plugins, on a machine that does nothing else.
+#
+# Exits with 1 when an answer was wrong. A missed limit is printed as missed and is no failure.
+set -eu
+
+runs=${RUNS:-500}
+parallel=64
+image=registry-0.bench.example/team/app
+
+cd "$(dirname "$0")/.."
+host=$(rustc -vV | sed -n 's/^host: //p')
+release=${CARGO_TARGET_DIR:-target}/$host/release
+work=$(mktemp -d)
+
+# The mark that tells a rolled-back store lies outside the store, and a cached data key in the kernel.
+clean_up() {
+    for store in "$work"/stores/*; do
+        [ -e "$store/credentials.sealed" ] || continue
+        "$binary" --store "$store" store lock >"$work/log" 2>&1 || true
+        rm -f "/run/keyring-credential-provider/$(store_id "$store")"
+    done
+    rm -rf "$work"
+}
+
+store_id() {
+    "$binary" --store "$1" --output json store status | sed -n 's/.*"storeId": *"\([0-9a-f]\{32\}\)".*/\1/p'
+}
+
+need() {
+    command -v "$1" >/dev/null || apt-get install --yes --no-install-recommends "$2" >"$work/log" 2>&1 || {
+        echo "needs $1 (Debian: apt-get install $2)" >&2
+        exit 1
+    }
+}
+
+ask() {
+    printf '{"kind":"CredentialProviderRequest","apiVersion":"credentialprovider.kubelet.k8s.io/v1","image":"%s"}\n' "$1"
+}
+
+# Prints one column of hyperfine's CSV in milliseconds: mean 2, median 4, min 7.
+column() {
+    awk -F , -v case="$1" -v column="$2" '$1 == case { printf "%.2f", $column * 1000 }' "$work/times.csv"
+}
+
+row() {
+    [ -n "$(column "$1" 4)" ] || { echo "| $2 | not measured: it does not work on this machine | | | |"; return; }
+    awk -v name="$2" -v mean="$(column "$1" 2)" -v median="$(column "$1" 4)" -v min="$(column "$1" 7)" \
+        -v empty="$(column "$3" 4)" 'BEGIN { printf "| %s | %s | %s | %s | %.2f |\n", name, mean, median, min, median / empty }'
+}
+
+# verdict TEXT VALUE LIMIT UNIT
+verdict() {
+    awk -v text="$1" -v value="$2" -v limit="$3" -v unit="$4" 'BEGIN {
+        result = value == "" ? "not measured" : value + 0 <= limit + 0 ? "met" : "MISSED"
+        printf "| %s | %s%s | %s%s | %s |\n", text, limit, unit, value == "" ? "-" : value, value == "" ? "" : unit, result
+    }'
+}
+
+ratio() {
+    awk -v a="$1" -v b="$2" 'BEGIN { if (a != "") printf "%.2f", a / b }'
+}
+
+need /usr/bin/time time
+need readelf binutils
+# Debian 12's hyperfine, 1.15, cannot give the program a standard input.
+hyperfine=hyperfine
+if ! hyperfine --help 2>"$work/log" | grep -q -e --input; then
+    tools=${CARGO_TARGET_DIR:-target}/tools
+    hyperfine=$tools/bin/hyperfine
+    [ -x "$hyperfine" ] || cargo install --locked --version 1.20.0 --root "$tools" hyperfine
+fi
+cargo build --release --locked --bins --example fill
+binary=$(realpath "${KCP_BINARY:-$release/keyring-credential-provider}")
+trap clean_up EXIT
+trap 'exit 1' HUP INT TERM
+
+# As in the release profile of Cargo.toml, and as `cargo new` would have it but optimised.
+rustc --edition 2024 -C opt-level=3 -C lto -C codegen-units=1 -C strip=symbols -C panic=abort -C target-feature=+crt-static \
+    --target "$host" -o "$work/empty-static" benches/programs/empty.rs
+rustc --edition 2024 -C opt-level=3 --target "$host" -o "$work/empty-dynamic" benches/programs/empty.rs
+if readelf --program-headers --wide "$binary" | grep -q INTERP; then
+    linking=dynamic
+else
+    linking=static
+fi
+
+ask "$image" >"$work/request"
+mkdir "$work/stores"
+for spec in "host-key 20" "host-key 10000" "systemd-creds 20"; do
+    source=${spec% *}
+    count=${spec#* }
+    store=$work/stores/$source-$count
+    # shellcheck disable=SC2086 # two words or none
+    if "$binary" --store "$store" store init --key-source "$source" 2>"$work/log" &&
+        "$release/examples/fill" "$store" "$count" &&
+        "$binary" get-credentials --store "$store" <"$work/request" >"$store.answer"; then
+        grep -q '"username":"robot-0"' "$store.answer" || { echo "wrong answer from $source" >&2; exit 1; }
+    else
+        echo "cannot measure $source: $(cat "$work/log")" >&2
+        rm -rf "$store"
+    fi
+done
+# Nothing stored for the image: a store of the same size on other hosts, since every case reads the same request.
+nothing=$work/stores/nothing
+"$binary" --store "$nothing" store init --key-source host-key 2>"$work/log"
+"$release/examples/fill" "$nothing" 21
+"$binary" --store "$nothing" logout registry-0.bench.example/team 2>"$work/log"
+"$binary" get-credentials --store "$nothing" <"$work/request" | grep -q '"auth":{}}' || {
+    echo "an answer where nothing is stored" >&2
+    exit 1
+}
+is_cached=no
+if [ -e "$work/stores/systemd-creds-20" ]; then
+    is_cached=$("$binary" --store "$work/stores/systemd-creds-20" --output json store lock | sed -n 's/.*"wasCached": *true.*/yes/p')
+    "$binary" get-credentials --store "$work/stores/systemd-creds-20" <"$work/request" >"$work/log"
+fi
+
+set -- --command-name empty-static "$work/empty-static" --command-name empty-dynamic "$work/empty-dynamic"
+for store in host-key-20 systemd-creds-20 host-key-10000 nothing; do
+    [ ! -e "$work/stores/$store" ] || set -- "$@" --command-name "$store" "$binary get-credentials --store $work/stores/$store"
+done
+"$hyperfine" --shell=none --input "$work/request" --warmup 50 --runs "$runs" --export-csv "$work/times.csv" --style basic "$@"
+
+# Largest of 20: the pages that a process touches depend on where the kernel puts it.
+resident() {
+    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+        /usr/bin/time --format %M --output "$work/rss" "$@" <"$work/request" >"$work/log"
+        cat "$work/rss"
+    done | sort -n | tail -n 1
+}
+rss_empty=$(resident "$work/empty-$linking")
+rss_20=$(resident "$binary" get-credentials --store "$work/stores/host-key-20")
+rss_10000=$(resident "$binary" get-credentials --store "$work/stores/host-key-10000")
+
+# All are started, wait at the gate, and run at once when it opens.
+mkfifo "$work/gate"
+mkdir "$work/answers"
+number=0
+while [ "$number" -lt "$parallel" ]; do
+    number=$((number + 1))
+    {
+        : <"$work/gate"
+        exec "$binary" get-credentials --store "$work/stores/host-key-20" <"$work/request" >"$work/answers/$number" 2>&1
+    } &
+done
+sleep 1
+start=$(date +%s%N)
+exec 9>"$work/gate"
+wait
+end=$(date +%s%N)
+exec 9>&-
+right=0
+for answer in "$work"/answers/*; do
+    ! cmp -s "$answer" "$work/stores/host-key-20.answer" || right=$((right + 1))
+done
+wall=$(((end - start) / 1000000))
+
+empty=$(column "empty-$linking" 4)
+added=$(awk -v a="$(column host-key-10000 4)" -v b="$(column host-key-20 4)" 'BEGIN { printf "%.2f", a - b }')
+cpu=$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -n 1)
+system=$(sed -n 's/^PRETTY_NAME="\(.*\)"/\1/p' /etc/os-release)
+cached=""
+[ "$is_cached" != yes ] || cached=$(ratio "$(column systemd-creds-20 4)" "$empty")
+
+{
+    echo "# What an answer costs"
+    echo
+    echo "Written by \`benches/run.sh\` on $(date -u +%Y-%m-%d): $cpu, $(getconf _NPROCESSORS_ONLN) processors, Linux $(uname -r | cut -d . -f 1,2), ${system:-unknown system}, uid $(id -u)."
+    echo "$("$hyperfine" --version), $runs runs of each in one go, times in milliseconds from start to end of the process."
+    echo "The program is linked $linking; ratios are of the medians, to the empty program that is linked so too."
+    echo
+    echo "| program | mean | median | min | ratio |"
+    echo "|---|---|---|---|---|"
+    row empty-static "empty, static" "empty-$linking"
+    row empty-dynamic "empty, dynamic" "empty-$linking"
+    row host-key-20 "20 entries, \`host-key\`" "empty-$linking"
+    row systemd-creds-20 "20 entries, \`systemd-creds\`, data key cached" "empty-$linking"
+    row nothing "20 entries, \`host-key\`, none for the image" "empty-$linking"
+    row host-key-10000 "10,000 entries, \`host-key\`" "empty-$linking"
+    echo
+    echo "Resident at most: $rss_20 KiB with 20 entries, $rss_10000 KiB with 10,000; the empty program, $rss_empty KiB."
+    echo "$parallel at once: $right right answers, $wall ms for all."
+    echo
+    echo "| limit | allowed | measured | |"
+    echo "|---|---|---|---|"
+    verdict "20 entries, \`host-key\`, to the empty program" "$(ratio "$(column host-key-20 4)" "$empty")" 1.5 " x"
+    verdict "20 entries, resident" "$rss_20" 4096 " KiB"
+    verdict "\`systemd-creds\` once cached, to the empty program" "$cached" 2 " x"
+    verdict "10,000 entries, added to 20" "$added" 5 " ms"
+    verdict "wrong answers of $parallel at once" "$((parallel - right))" 0 ""
+} >benches/RESULTS.md
+cat benches/RESULTS.md
+[ "$right" -eq "$parallel" ]
