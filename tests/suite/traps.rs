@@ -375,10 +375,12 @@ fn peer_bug_documented_commands_exist() {
                 .take(2)
                 .collect();
             let [first, ..] = words[..] else { continue };
-            if !["store", "login", "logout", "list", "explain", "generate"].contains(&first) {
+            if !["store", "login", "logout", "list", "apply", "import", "config", "explain", "generate"]
+                .contains(&first)
+            {
                 continue;
             }
-            let verbs: Vec<_> = if matches!(first, "store" | "generate") { words } else { vec![first] };
+            let verbs: Vec<_> = if matches!(first, "store" | "generate" | "config") { words } else { vec![first] };
             let run = node.run(&[&verbs[..], &["--help"]].concat(), "");
             assert_eq!(run.code, 0, "{file} names `{}`", verbs.join(" "));
         }
