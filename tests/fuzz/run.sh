@@ -17,7 +17,7 @@ binaries=${CARGO_TARGET_DIR:-target}/$host/release
 RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 -Cllvm-args=-sanitizer-coverage-trace-compares" \
-    cargo build --release --locked --target "$host"
+    cargo build --release --target "$host"
 
 fuzz() {
     mkdir -p "corpus/$1" "artifacts/$1"
