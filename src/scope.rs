@@ -217,7 +217,7 @@ fn canonical_domain(domain: &str) -> Result<String, ScopeError> {
         }
     }
     // `*` stands for any run of characters of one label, so the rest of the host must be valid with a letter in its place.
-    if !reference::is_domain(&host.replace('*', "x")) {
+    if !reference::is_domain(&domain.to_ascii_lowercase().replace('*', "x")) {
         return Err(ScopeError::Host);
     }
     let host = host.to_ascii_lowercase();
@@ -238,7 +238,8 @@ fn strip_api_version(path: &str, had_scheme: bool) -> &str {
     let path = path.strip_suffix('/').unwrap_or(path);
     match path.split_once('/') {
         None if matches!(path, "v1" | "v2") => "",
-        Some(("v1" | "v2", rest)) if had_scheme => rest,
+        // A lone `v1` or `v2` would be taken for the API the next time.
+        Some(("v1" | "v2", rest)) if had_scheme && !matches!(rest, "v1" | "v2") => rest,
         _ => path,
     }
 }
@@ -260,25 +261,44 @@ fn check_path(path: &str) -> Result<(), ScopeError> {
 }
 
 /// Matches one label against a pattern in which `*` stands for any run of characters (Go `filepath.Match` without classes).
-fn glob(pattern: &[u8], label: &[u8]) -> bool {
-    match pattern.split_first() {
-        None => label.is_empty(),
-        Some((b'*', rest)) => (0..=label.len()).any(|skip| glob(rest, &label[skip..])),
-        Some((byte, rest)) => {
-            label.split_first().is_some_and(|(l, tail)| l.eq_ignore_ascii_case(byte) && glob(rest, tail))
+fn glob(mut pattern: &[u8], mut label: &[u8]) -> bool {
+    // Behind the last `*`: the pattern, and what of the label it was tried on last. An earlier `*` never has to move again.
+    let mut last_star = None;
+    while !(pattern.is_empty() && label.is_empty()) {
+        match (pattern, label) {
+            ([b'*', rest @ ..], _) => {
+                pattern = rest;
+                last_star = Some((rest, label));
+            }
+            ([byte, rest @ ..], [first, tail @ ..]) if byte.eq_ignore_ascii_case(first) => {
+                (pattern, label) = (rest, tail);
+            }
+            _ => {
+                let Some((rest, [_, tail @ ..])) = last_star else { return false };
+                (pattern, label) = (rest, tail);
+                last_star = Some((rest, tail));
+            }
         }
     }
+    true
 }
 
 /// Returns whether some label matches both patterns.
 fn globs_meet(a: &[u8], b: &[u8]) -> bool {
-    match (a.split_first(), b.split_first()) {
-        (None, None) => true,
-        (Some((b'*', rest)), _) if globs_meet(rest, b) => true,
-        (_, Some((b'*', rest))) if globs_meet(a, rest) => true,
-        (Some((b'*', _)), Some((_, rest))) => globs_meet(a, rest),
-        (Some((_, rest)), Some((b'*', _))) => globs_meet(rest, b),
-        (Some((x, a)), Some((y, b))) => x == y && globs_meet(a, b),
-        (None, Some(_)) | (Some(_), None) => false,
+    // `row[j]`: whether the rest of `a` and `b[j..]` meet; `below` is the same for one byte less of `a`.
+    let mut row = vec![false; b.len() + 1];
+    for i in (0..=a.len()).rev() {
+        let below = row.clone();
+        for j in (0..=b.len()).rev() {
+            row[j] = match (a.get(i), b.get(j)) {
+                (None, None) => true,
+                (Some(b'*'), _) if below[j] => true,
+                (_, Some(b'*')) => row[j + 1] || (i < a.len() && below[j]),
+                (Some(b'*'), Some(_)) => row[j + 1],
+                (Some(x), Some(y)) => x == y && below[j + 1],
+                (Some(_), None) | (None, Some(_)) => false,
+            };
+        }
     }
+    row[0]
 }

@@ -209,11 +209,20 @@ impl WindowsPath {
 impl Root {
     fn share(server: Option<&str>, share: Option<&str>) -> Result<Self, WindowsPathError> {
         let (Some(server), Some(share)) = (server, share) else { return Err(WindowsPathError::NoShare) };
+        if server.starts_with('.') {
+            return Err(WindowsPathError::Device);
+        }
         for name in [server, share] {
             if name.is_empty() || name == "." || name == ".." {
                 return Err(WindowsPathError::NoShare);
             }
+            if name.contains('/') {
+                return Err(WindowsPathError::VerbatimPart { part: "/" });
+            }
             check_signs(name)?;
+            if name.ends_with(['.', ' ']) {
+                return Err(WindowsPathError::TrailingDotOrBlank { name: name.to_owned() });
+            }
         }
         Ok(Self::Share { server: server.to_owned(), share: share.to_owned() })
     }

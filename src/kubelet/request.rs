@@ -52,6 +52,10 @@ impl CredentialProviderRequest {
         if depth(&text) > MAX_DEPTH {
             return Err(RequestError::TooDeep);
         }
+        // To serde a struct may also be an array of its fields.
+        if text.trim_ascii_start().starts_with('[') {
+            return Err(RequestError::Fields { line: 1, column: 1 });
+        }
         let wire: Wire = serde_json::from_str(&text).map_err(|error| RequestError::from_json(&error))?;
         if wire.kind != "CredentialProviderRequest" {
             return Err(RequestError::Kind);

@@ -132,7 +132,7 @@ fn bad_input_is_one_line_and_never_echoed() {
             "request is no valid JSON at line 2 column 1".to_owned(),
         ),
         ("YAML", b"kind: CredentialProviderRequest".to_vec(), "request is no valid JSON at line 1 column 1".to_owned()),
-        ("array", b"[]".to_vec(), fields(1, 2)),
+        ("array", b"[]".to_vec(), fields(1, 1)),
         (
             "wrong kind",
             kind("CredentialProviderResponse", v1).into(),
