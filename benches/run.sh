@@ -2,17 +2,20 @@
 # Measures what an answer costs the kubelet, against the limits of the README, and writes benches/RESULTS.md.
 #
 # The program is KCP_BINARY, by default the release build. It is compared with an empty program of the same linking and
-# profile, in one run, so that the machine's own speed and the cost of starting a process drop out. RUNS, by default 500,
+# profile, in turns with it, so that the machine's own speed and the cost of starting a process drop out. RUNS, by default 500,
 # runs of each. Run it as root, as the kubelet runs plugins, on a machine that does nothing else.
 #
 # Exits with 1 when an answer was wrong. A missed limit is printed as missed and is no failure.
 set -eu
 
 runs=${RUNS:-500}
+# Taken in turns, since a machine is not equally fast for a minute.
+rounds=25
 parallel=64
 image=registry-0.bench.example/team/app
 
 cd "$(dirname "$0")/.."
+load=$(cut -d ' ' -f 1 /proc/loadavg)
 host=$(rustc -vV | sed -n 's/^host: //p')
 release=${CARGO_TARGET_DIR:-target}/$host/release
 work=$(mktemp -d)
@@ -42,15 +45,28 @@ ask() {
     printf '{"kind":"CredentialProviderRequest","apiVersion":"credentialprovider.kubelet.k8s.io/v1","image":"%s"}\n' "$1"
 }
 
-# Prints one column of hyperfine's CSV in milliseconds: mean 2, median 4, min 7.
+# Takes the times out of hyperfine's JSON, where each stands on a line of its own, into a file a case.
+collect() {
+    awk -v directory="$work/times" '
+        /"command":/ { split($0, part, "\""); file = directory "/" part[4] }
+        /\]/ { inside = 0 }
+        inside { sub(",", ""); print $1 * 1000 >>file }
+        /"times":/ { inside = 1 }
+    ' "$work/times.json"
+}
+
+# column CASE mean|median|min, in milliseconds; nothing when the case was not measured.
 column() {
-    awk -F , -v case="$1" -v column="$2" '$1 == case { printf "%.2f", $column * 1000 }' "$work/times.csv"
+    [ -e "$work/times/$1" ] || return 0
+    sort -g "$work/times/$1" | awk -v what="$2" '
+        { time[NR] = $1; sum += $1 }
+        END { printf "%.2f", what == "mean" ? sum / NR : what == "min" ? time[1] : time[int((NR + 1) / 2)] }'
 }
 
 row() {
-    [ -n "$(column "$1" 4)" ] || { echo "| $2 | not measured: it does not work on this machine | | | |"; return; }
-    awk -v name="$2" -v mean="$(column "$1" 2)" -v median="$(column "$1" 4)" -v min="$(column "$1" 7)" \
-        -v empty="$(column "$3" 4)" 'BEGIN { printf "| %s | %s | %s | %s | %.2f |\n", name, mean, median, min, median / empty }'
+    [ -n "$(column "$1" median)" ] || { echo "| $2 | not measured: it does not work on this machine | | | |"; return; }
+    awk -v name="$2" -v mean="$(column "$1" mean)" -v median="$(column "$1" median)" -v min="$(column "$1" min)" \
+        -v empty="$(column "$3" median)" 'BEGIN { printf "| %s | %s | %s | %s | %.2f |\n", name, mean, median, min, median / empty }'
 }
 
 # verdict TEXT VALUE LIMIT UNIT
@@ -120,11 +136,19 @@ if [ -e "$work/stores/systemd-creds-20" ]; then
     "$binary" get-credentials --store "$work/stores/systemd-creds-20" <"$work/request" >"$work/log"
 fi
 
-set -- --command-name empty-static "$work/empty-static" --command-name empty-dynamic "$work/empty-dynamic"
+set -- --command-name empty-dynamic "$work/empty-dynamic" --command-name empty-static "$work/empty-static"
 for store in host-key-20 systemd-creds-20 host-key-10000 nothing; do
     [ ! -e "$work/stores/$store" ] || set -- "$@" --command-name "$store" "$binary get-credentials --store $work/stores/$store"
 done
-"$hyperfine" --shell=none --input "$work/request" --warmup 50 --runs "$runs" --export-csv "$work/times.csv" --style basic "$@"
+mkdir "$work/times"
+round=0
+while [ "$round" -lt "$rounds" ]; do
+    round=$((round + 1))
+    echo "round $round of $rounds" >&2
+    "$hyperfine" --shell=none --input "$work/request" --warmup 5 --runs "$((runs / rounds))" --style none \
+        --export-json "$work/times.json" "$@" >"$work/log" 2>&1
+    collect
+done
 
 # Largest of 20: the pages that a process touches depend on where the kernel puts it.
 resident() {
@@ -160,18 +184,18 @@ for answer in "$work"/answers/*; do
 done
 wall=$(((end - start) / 1000000))
 
-empty=$(column "empty-$linking" 4)
-added=$(awk -v a="$(column host-key-10000 4)" -v b="$(column host-key-20 4)" 'BEGIN { printf "%.2f", a - b }')
+empty=$(column "empty-$linking" median)
+added=$(awk -v a="$(column host-key-10000 median)" -v b="$(column host-key-20 median)" 'BEGIN { printf "%.2f", a - b }')
 cpu=$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -n 1)
 system=$(sed -n 's/^PRETTY_NAME="\(.*\)"/\1/p' /etc/os-release)
 cached=""
-[ "$is_cached" != yes ] || cached=$(ratio "$(column systemd-creds-20 4)" "$empty")
+[ "$is_cached" != yes ] || cached=$(ratio "$(column systemd-creds-20 median)" "$empty")
 
 {
     echo "# What an answer costs"
     echo
-    echo "Written by \`benches/run.sh\` on $(date -u +%Y-%m-%d): $cpu, $(getconf _NPROCESSORS_ONLN) processors, Linux $(uname -r | cut -d . -f 1,2), ${system:-unknown system}, uid $(id -u)."
-    echo "$("$hyperfine" --version), $runs runs of each in one go, times in milliseconds from start to end of the process."
+    echo "Written by \`benches/run.sh\` on $(date -u +%Y-%m-%d): $cpu, $(getconf _NPROCESSORS_ONLN) processors, Linux $(uname -r | cut -d . -f 1,2), ${system:-unknown system}, uid $(id -u), load $load before it began."
+    echo "$("$hyperfine" --version), $runs runs of each in $rounds turns, times in milliseconds from start to end of the process."
     echo "The program is linked $linking; ratios are of the medians, to the empty program that is linked so too."
     echo
     echo "| program | mean | median | min | ratio |"
@@ -188,7 +212,7 @@ cached=""
     echo
     echo "| limit | allowed | measured | |"
     echo "|---|---|---|---|"
-    verdict "20 entries, \`host-key\`, to the empty program" "$(ratio "$(column host-key-20 4)" "$empty")" 1.5 " x"
+    verdict "20 entries, \`host-key\`, to the empty program" "$(ratio "$(column host-key-20 median)" "$empty")" 1.5 " x"
     verdict "20 entries, resident" "$rss_20" 4096 " KiB"
     verdict "\`systemd-creds\` once cached, to the empty program" "$cached" 2 " x"
     verdict "10,000 entries, added to 20" "$added" 5 " ms"
