@@ -50,14 +50,17 @@ fn time_of(mut run: impl FnMut()) -> Duration {
 #[test]
 fn a_thousand_killed_writers_leave_the_old_or_the_new_state() {
     let node = Node::with(&["kept.test"]);
-    let whole = time_of(|| node.login("r.test", "u", "password-start"));
+    let mut span = time_of(|| node.login("r.test", "u", "password-start"));
     let mut moments = Moments(1);
     let mut held = "password-start".to_owned();
     let (mut killed, mut old, mut new) = (0, 0, 0);
     for round in 0..1000 {
         let next = format!("password-{round}");
         let login = ["login", "r.test", "-u", "u", "--password-stdin"];
-        killed += i32::from(kill_after(&node, &login, &next, moments.next(whole)));
+        // Follows the machine's speed, so that about half of the writers are killed while they run.
+        let was_running = kill_after(&node, &login, &next, moments.next(span));
+        span = if was_running { span * 21 / 20 } else { span * 19 / 20 };
+        killed += i32::from(was_running);
         let opened = Store::at(node.store()).open().unwrap_or_else(|error| panic!("round {round}: {error}"));
         let found: Vec<_> = opened
             .credentials
