@@ -123,20 +123,20 @@ fn trap_08_a_locked_store_is_an_error_and_never_a_prompt() {
 #[test]
 fn trap_09_no_child_outlives_the_plugin() {
     // keys::a_child_that_hangs_is_killed_and_holds_no_pipe shows the deadline; this, that no child is left when we are killed.
-    let node = Node::new();
+    let node = Node::bare();
     let marker = format!("7{}.125", std::process::id());
     let fake = node.dir().join("fake");
     fs::write(&fake, format!("#!/bin/sh\nexec sleep {marker}\n")).unwrap();
     fs::set_permissions(&fake, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let script = format!(
-        "mount --bind {} /usr/bin/systemd-creds; {} store init --key-source systemd-creds & sleep 1; kill -9 $!; sleep 0.5; pgrep -f 'sleep {marker}' | grep -v $$",
+        "mount --bind {} /usr/bin/systemd-creds; {} store init --key-source systemd-creds & sleep 1; pgrep -ax sleep | grep -c {marker}; kill -9 $!; sleep 0.5; pgrep -ax sleep | grep -c {marker}",
         fake.display(),
         crate::support::BINARY
     );
     let mut command = std::process::Command::new("unshare");
     command.args(["--mount", "bash", "-c", &script]).env("KEYRING_CREDENTIAL_PROVIDER_STORE", node.store());
     let run = crate::support::run(&mut command, "");
-    assert_eq!(run.stdout, "", "a child still runs: {run:?}");
+    assert_eq!(run.stdout, "1\n0\n", "a child runs, and then none: {run:?}");
 }
 
 #[test]
