@@ -50,6 +50,13 @@ impl Scope {
         Self { text, domain_len }
     }
 
+    /// Returns whether a scope that was canonical when it was sealed may speak of the image's registry. Allocates nothing.
+    pub(crate) fn stored_fits_domain(text: &[u8], image: &Reference) -> bool {
+        let domain = text.split(|&byte| byte == b'/').next().unwrap_or(text);
+        // What is no text fits nothing here, and is refused when it is decoded.
+        std::str::from_utf8(domain).map_or(true, |domain| fit_domain(domain, image).is_ok())
+    }
+
     /// Returns the canonical text.
     pub fn as_str(&self) -> &str {
         &self.text
@@ -87,23 +94,7 @@ impl Scope {
     /// # Errors
     /// As [`Scope::fit`].
     pub fn fit_domain(&self, image: &Reference) -> Result<(), Mismatch> {
-        let (host, port) = reference::split_port(self.domain());
-        let (image_host, image_port) = reference::split_port(image.domain());
-        // The kubelet compares ports as text: `r.io` and `r.io:443` are two registries (keyring.go, `URLsMatch`).
-        if port != image_port {
-            return Err(Mismatch::Port);
-        }
-        if host == DOCKER_HUB && port.is_none() {
-            return if is_docker_hub(image_host) { Ok(()) } else { Err(Mismatch::Host) };
-        }
-        if !host.contains('*') {
-            return if host.eq_ignore_ascii_case(image_host) { Ok(()) } else { Err(Mismatch::Host) };
-        }
-        if host.split('.').count() != image_host.split('.').count() {
-            return Err(Mismatch::Labels);
-        }
-        let all = host.split('.').zip(image_host.split('.')).all(|(p, l)| glob(p.as_bytes(), l.as_bytes()));
-        if all { Ok(()) } else { Err(Mismatch::Host) }
+        fit_domain(self.domain(), image)
     }
 
     /// Returns whether some image fits both scopes equally well, so that no rule could choose between them.
@@ -258,6 +249,26 @@ fn check_path(path: &str) -> Result<(), ScopeError> {
         return Err(ScopeError::TooLong);
     }
     if path.is_empty() || reference::is_path(path) { Ok(()) } else { Err(ScopeError::Repository) }
+}
+
+fn fit_domain(domain: &str, image: &Reference) -> Result<(), Mismatch> {
+    let (host, port) = reference::split_port(domain);
+    let (image_host, image_port) = reference::split_port(image.domain());
+    // The kubelet compares ports as text: `r.io` and `r.io:443` are two registries (keyring.go, `URLsMatch`).
+    if port != image_port {
+        return Err(Mismatch::Port);
+    }
+    if host == DOCKER_HUB && port.is_none() {
+        return if is_docker_hub(image_host) { Ok(()) } else { Err(Mismatch::Host) };
+    }
+    if !host.contains('*') {
+        return if host.eq_ignore_ascii_case(image_host) { Ok(()) } else { Err(Mismatch::Host) };
+    }
+    if host.split('.').count() != image_host.split('.').count() {
+        return Err(Mismatch::Labels);
+    }
+    let all = host.split('.').zip(image_host.split('.')).all(|(p, l)| glob(p.as_bytes(), l.as_bytes()));
+    if all { Ok(()) } else { Err(Mismatch::Host) }
 }
 
 /// Matches one label against a pattern in which `*` stands for any run of characters (Go `filepath.Match` without classes).

@@ -3,6 +3,7 @@
 //! Input is bounded, parsed once, and wiped: it may hold a service-account token. Errors name the place, never the content.
 //! Unknown fields are ignored, because kubelets get newer than this program.
 
+use std::borrow::Cow;
 use std::io::{self, Read};
 
 use serde::Deserialize;
@@ -14,6 +15,9 @@ use crate::text;
 
 /// The kubelet sends a few KiB; annotations may be 256 KiB at most (kubernetes `TotalAnnotationSizeLimitB`).
 const MAX_REQUEST: usize = 1024 * 1024;
+
+/// Most requests fit in this; wiping more than that costs more than it reads.
+const USUAL_REQUEST: usize = 4 * 1024;
 
 /// The kubelet's own requests have two levels. serde_json skips unknown fields of any depth, so it sets no limit here.
 const MAX_DEPTH: usize = 64;
@@ -33,10 +37,7 @@ impl CredentialProviderRequest {
     /// # Errors
     /// [`RequestError`]; at most 1 MiB is read.
     pub fn read(input: impl Read) -> Result<Self, RequestError> {
-        // One allocation, so that no copy of a token is left behind by growing.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(8 * 1024));
-        read_bounded(input, &mut bytes)?;
-        Self::parse(&bytes)
+        Self::parse(&read_bounded(input)?)
     }
 
     /// Parses one request.
@@ -45,18 +46,25 @@ impl CredentialProviderRequest {
     /// [`RequestError`].
     pub fn parse(bytes: &[u8]) -> Result<Self, RequestError> {
         // A byte order mark comes from PowerShell pipes when people test by hand.
-        let text = Zeroizing::new(text::decode(bytes).ok_or(RequestError::Encoding)?.into_owned());
+        let text = match text::decode(bytes).ok_or(RequestError::Encoding)? {
+            Cow::Borrowed(text) => return Self::parse_text(text),
+            Cow::Owned(text) => Zeroizing::new(text),
+        };
+        Self::parse_text(&text)
+    }
+
+    fn parse_text(text: &str) -> Result<Self, RequestError> {
         if text.trim_ascii().is_empty() {
             return Err(RequestError::Empty);
         }
-        if depth(&text) > MAX_DEPTH {
+        if depth(text) > MAX_DEPTH {
             return Err(RequestError::TooDeep);
         }
         // To serde a struct may also be an array of its fields.
         if text.trim_ascii_start().starts_with('[') {
             return Err(RequestError::Fields { line: 1, column: 1 });
         }
-        let wire: Wire = serde_json::from_str(&text).map_err(|error| RequestError::from_json(&error))?;
+        let wire: Wire = serde_json::from_str(text).map_err(|error| RequestError::from_json(&error))?;
         if wire.kind != "CredentialProviderRequest" {
             return Err(RequestError::Kind);
         }
@@ -140,23 +148,26 @@ fn depth(text: &str) -> usize {
     deepest
 }
 
-fn read_bounded(mut input: impl Read, bytes: &mut Zeroizing<Vec<u8>>) -> Result<(), RequestError> {
-    let mut chunk = Zeroizing::new([0; 8 * 1024]);
+/// Reads all of `input`. What outgrows its buffer moves to a larger one, and the smaller one is wiped: no copy of a token stays.
+fn read_bounded(mut input: impl Read) -> Result<Zeroizing<Vec<u8>>, RequestError> {
+    let mut bytes = Zeroizing::new(vec![0; USUAL_REQUEST]);
+    let mut filled = 0;
     loop {
-        let count = match input.read(&mut *chunk) {
-            Ok(0) => return Ok(()),
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(RequestError::Read(error)),
-        };
-        if bytes.len() + count > MAX_REQUEST {
+        if filled > MAX_REQUEST {
             return Err(RequestError::TooLarge);
         }
-        if bytes.len() + count > bytes.capacity() {
-            let mut larger = Zeroizing::new(Vec::with_capacity(bytes.capacity() * 2));
-            larger.extend_from_slice(bytes);
-            *bytes = larger;
+        if filled == bytes.len() {
+            let mut larger = Zeroizing::new(vec![0; bytes.len() * 2]);
+            larger[..filled].copy_from_slice(&bytes);
+            bytes = larger;
         }
-        bytes.extend_from_slice(&chunk[..count]);
+        match input.read(&mut bytes[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(RequestError::Read(error)),
+        }
     }
+    bytes.truncate(filled);
+    Ok(bytes)
 }

@@ -19,8 +19,8 @@ use windows as system;
 pub use system::cache::{cached_data_key, forget_data_key, keep_data_key};
 pub use system::deadline::end_process_after;
 pub use system::files::{
-    check_private_dir, create_private_dir, create_private_file, default_store_dir, open_reply, read_private_file,
-    replace_file,
+    check_private_dir, create_private_dir, create_private_file, default_store_dir, open_reply, open_request,
+    read_private_file, replace_file,
 };
 pub use system::identity::{account, harden_process, is_privileged, machine_id};
 pub use system::keyring::keyring_entry;

@@ -25,28 +25,45 @@ pub(super) struct Content {
 /// It is authentic, so only a newer writer could have made something that is not understood.
 pub(super) fn decode(payload: Bytes, image: Option<&Reference>) -> Result<Content, Error> {
     let unsupported = |reason: String| Error::Unsupported { what: "the content of the store".to_owned(), reason };
-    let index = v1::PayloadIndex::decode(payload).map_err(|error| unsupported(error.to_string()))?;
+    // The writer puts the credentials first. Ten thousand of them are passed over here; whatever does not look so is decoded
+    // in the ordinary way.
+    let mut rest = &*payload;
+    if image.is_some() {
+        while take_first_field(&mut rest).is_some() {}
+    }
+    let tail = v1::Payload::decode(payload.slice_ref(rest)).map_err(|error| unsupported(error.to_string()))?;
     let mirrors =
-        index.mirrors.into_iter().map(|rule| MirrorRule::try_from(rule).map_err(|e| unsupported(e.to_string())));
+        tail.mirrors.into_iter().map(|rule| MirrorRule::try_from(rule).map_err(|e| unsupported(e.to_string())));
     let mirrors: Vec<MirrorRule> = mirrors.collect::<Result<_, _>>()?;
 
-    let hosts: Option<Vec<Reference>> = image.map(|image| {
-        let on_mirrors = MirrorRule::find(&mirrors, image).into_iter().flat_map(|rule| rule.images(image));
-        on_mirrors.chain([image.clone()]).collect()
-    });
     let mut credentials = Vec::new();
-    for bytes in index.credentials {
-        if let Some(hosts) = &hosts {
-            let view = v1::CredentialScope::decode(&*bytes).map_err(|error| unsupported(error.to_string()))?;
-            let scope = Scope::from_stored(view.scope);
-            if hosts.iter().all(|host| scope.fit_domain(host).is_err()) {
-                continue;
+    if let Some(image) = image {
+        let on_mirrors = MirrorRule::find(&mirrors, image).into_iter().flat_map(|rule| rule.images(image));
+        let images: Vec<Reference> = on_mirrors.chain([image.clone()]).collect();
+        let mut passed = &payload[..payload.len() - rest.len()];
+        while let Some(bytes) = take_first_field(&mut passed) {
+            if take_first_field(&mut { bytes })
+                .is_none_or(|scope| images.iter().any(|image| Scope::stored_fits_domain(scope, image)))
+            {
+                let credential = v1::Credential::decode(payload.slice_ref(bytes));
+                credentials.push(credential.map_err(|error| unsupported(error.to_string()))?.into());
             }
         }
-        let credential = v1::Credential::decode(bytes).map_err(|error| unsupported(error.to_string()))?;
-        credentials.push(credential.into());
     }
+    credentials.extend(tail.credentials.into_iter().map(Credential::from));
     Ok(Content { credentials, mirrors })
+}
+
+/// Takes field 1 off the front of a message when it stands there, as bytes, text or a message; `None` otherwise.
+///
+/// Field 1 is what a reader looks at first: the credentials of a payload, the scope of a credential.
+fn take_first_field<'a>(message: &mut &'a [u8]) -> Option<&'a [u8]> {
+    const FIELD_1_LENGTH_DELIMITED: u8 = 1 << 3 | 2;
+    let mut rest = message.strip_prefix(&[FIELD_1_LENGTH_DELIMITED])?;
+    let length = prost::decode_length_delimiter(&mut rest).ok()?;
+    let (field, rest) = rest.split_at_checked(length)?;
+    *message = rest;
+    Some(field)
 }
 
 /// Makes the payload; secrets are shared, not copied.

@@ -186,7 +186,7 @@ impl Store {
 
     /// Returns the high-water mark, raising it when this file is the newest one seen.
     fn generation_mark(&self, file: &SealedFile) -> Option<u64> {
-        let id = file.status().store_id;
+        let id = hex(&file.header().store_id);
         // A mark that cannot be read or written protects nothing and breaks nothing: only root can put it there.
         let mark = platform::read_generation_mark(&id).ok().flatten();
         if mark.is_none_or(|mark| mark < file.generation()) {
@@ -198,9 +198,8 @@ impl Store {
     /// Asks the cache, then the key source; what was slow to get is kept for the next reader.
     fn data_key(&self, file: &SealedFile) -> Result<DataKey, Error> {
         let source = file.key_source()?;
-        let name = file.cache_name();
         if source.is_slow()
-            && let Some(cached) = platform::cached_data_key(&name).and_then(DataKey::from_bytes)
+            && let Some(cached) = platform::cached_data_key(&file.cache_name()).and_then(DataKey::from_bytes)
             && file.accepts(&cached)
         {
             return Ok(cached);
@@ -213,7 +212,7 @@ impl Store {
             });
         }
         if source.is_slow() {
-            platform::keep_data_key(&name, data_key.expose(), file.status().data_key_cache);
+            platform::keep_data_key(&file.cache_name(), data_key.expose(), file.status().data_key_cache);
         }
         Ok(data_key)
     }
@@ -231,10 +230,7 @@ fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, Error> {
 
 /// Returns lower-case hexadecimal digits.
 fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
 }

@@ -36,7 +36,7 @@ pub struct Header {
     #[prost(uint64, tag = "12")]
     pub data_key_cache_seconds: u64,
 }
-/// What is sealed.
+/// What is sealed. Credentials come first, each with its scope first: a pull needs one of them, and there may be ten thousand.
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct Payload {
@@ -44,21 +44,6 @@ pub struct Payload {
     pub credentials: ::prost::alloc::vec::Vec<Credential>,
     #[prost(message, repeated, tag = "2")]
     pub mirrors: ::prost::alloc::vec::Vec<MirrorRule>,
-}
-/// The bytes of a Payload, its credentials left as they are: a pull needs one of them, and there may be ten thousand.
-#[derive(Clone, PartialEq, ::prost::Message)]
-#[prost(skip_debug)]
-pub struct PayloadIndex {
-    #[prost(bytes = "bytes", repeated, tag = "1")]
-    pub credentials: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
-    #[prost(message, repeated, tag = "2")]
-    pub mirrors: ::prost::alloc::vec::Vec<MirrorRule>,
-}
-/// The bytes of a Credential, all but its scope passed over.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct CredentialScope {
-    #[prost(string, tag = "1")]
-    pub scope: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]

@@ -118,6 +118,14 @@ pub fn replace_file(from: &Path, to: &Path) -> io::Result<()> {
     File::open(parent)?.sync_all()
 }
 
+/// Opens standard input without a buffer, so that no copy of a service-account token stays behind.
+///
+/// # Errors
+/// When standard input cannot be duplicated.
+pub fn open_request() -> io::Result<File> {
+    Ok(File::from(io::stdin().as_fd().try_clone_to_owned()?))
+}
+
 /// Opens standard output without a buffer, so that no copy of the answer stays behind and every write error is seen.
 ///
 /// # Errors
