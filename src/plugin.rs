@@ -39,8 +39,9 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
         let remedy = "run `keyring-credential-provider explain` on the node";
         platform::end_process_after(options.timeout, line(&format!("no answer within {seconds} seconds; {remedy}")));
         let store = Store::at(options.store);
+        let input = platform::open_request().map_err(RequestError::Read)?;
         let output = platform::open_reply().map_err(PluginError::Write)?;
-        run(io::stdin().lock(), output, &store, time::now())
+        run(input, output, &store, time::now())
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -137,7 +138,12 @@ fn parse_options(arguments: &[OsString]) -> Result<Options, PluginError> {
             }
         }
     }
-    Ok(Options { store: store.unwrap_or_else(platform::default_store_dir), timeout })
+    let store = store.unwrap_or_else(platform::default_store_dir);
+    // Which directory the kubelet runs in is no part of anybody's configuration.
+    if !store.is_absolute() {
+        return Err(PluginError::Arguments("`--store` and `KEYRING_CREDENTIAL_PROVIDER_STORE` take an absolute path"));
+    }
+    Ok(Options { store, timeout })
 }
 
 #[expect(clippy::exit, reason = "a panic must not unwind into a write")]

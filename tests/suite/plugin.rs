@@ -1,6 +1,6 @@
 //! The plugin's process contract: whole standard output, whole standard error, exit code.
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::{Node, Run, answer, request, request_in, run, vectors};
@@ -266,13 +266,23 @@ fn options_are_read_by_hand() {
 #[test]
 fn it_ends_at_its_own_deadline() {
     let node = Node::with(&["r.test"]);
+    for mut command in [node.command(&["get-credentials", "--timeout", "1s"]), with_blocked_alarm(&node)] {
+        ends_at_its_own_deadline(&mut command);
+    }
+}
+
+/// A signal mask outlives `exec`, so a parent could take the deadline's signal away.
+fn with_blocked_alarm(node: &Node) -> Command {
+    let program = node.command(&["get-credentials", "--timeout", "1s"]);
+    let mut command = Command::new("env");
+    command.arg("--block-signal=ALRM").arg(program.get_program()).args(program.get_args());
+    command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command
+}
+
+fn ends_at_its_own_deadline(command: &mut Command) {
     let start = Instant::now();
-    let child = node
-        .command(&["get-credentials", "--timeout", "1s"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     // Nobody ever closes its standard input.
     let mut child = child.unwrap();
     let stdin = child.stdin.take();
@@ -320,6 +330,16 @@ fn sixty_four_at_once_all_answer() {
     });
     let expected = answer("v1", "Registry", "0s", r#""r.test":{"username":"user-0","password":"password-0"}"#);
     assert_eq!(answers, vec![Run::new(0, &expected, ""); 64]);
+}
+
+#[test]
+fn a_relative_store_is_refused() {
+    let node = Node::with(&["r.test"]);
+    let reason = "wrong arguments: `--store` and `KEYRING_CREDENTIAL_PROVIDER_STORE` take an absolute path";
+    assert_eq!(node.run(&["get-credentials", "--store", "store"], request("r.test/a")), refused(reason));
+    let mut command = node.command(&["get-credentials"]);
+    command.env("KEYRING_CREDENTIAL_PROVIDER_STORE", "store");
+    assert_eq!(run(&mut command, request("r.test/a")), refused(reason));
 }
 
 #[test]

@@ -26,9 +26,22 @@ pub fn end_process_after(timeout: Duration, line: String) {
         return;
     }
     let value = libc::timeval { tv_sec: timeout.as_secs().cast_signed(), tv_usec: 0 };
+    unblock(libc::SIGALRM);
     let timer = libc::itimerval { it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 }, it_value: value };
     // SAFETY: `timer` is valid, and the old timer is not asked for.
     unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, ptr::null_mut()) };
+}
+
+/// A signal mask outlives `exec`: a parent that blocked the signal would have taken the deadline away.
+fn unblock(signal: libc::c_int) {
+    // SAFETY: all zeroes are a valid set, and the next call makes it an empty one.
+    let mut signals: libc::sigset_t = unsafe { mem::zeroed() };
+    // SAFETY: `signals` is valid.
+    unsafe { libc::sigemptyset(&raw mut signals) };
+    // SAFETY: `signals` was made empty, and `signal` is one.
+    unsafe { libc::sigaddset(&raw mut signals, signal) };
+    // SAFETY: `signals` is valid, and the old mask is not asked for.
+    unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &raw const signals, ptr::null_mut()) };
 }
 
 /// Runs between two instructions of any other code, so it calls nothing but two async-signal-safe functions
