@@ -6,9 +6,10 @@ use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::panic;
 use std::path::PathBuf;
-use std::process::{self, ExitCode};
+use std::process;
 use std::time::Duration;
 
+use crate::exit::Code;
 use crate::issuer::IssuerError;
 use crate::kubelet::request::{CredentialProviderRequest, RequestError};
 use crate::platform;
@@ -27,7 +28,7 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(55);
 const MAX_LINE: usize = 1000;
 
 /// Runs the plugin with the arguments behind [`VERB`] and returns the exit code.
-pub fn main(arguments: &[OsString]) -> ExitCode {
+pub fn main(arguments: &[OsString]) -> Code {
     // The message of a panic may quote data; where it happened is enough for a bug report.
     panic::set_hook(Box::new(|panic| {
         let place = panic.location().map_or_else(String::new, |place| format!(" at {}:{}", place.file(), place.line()));
@@ -44,10 +45,10 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
         run(input, output, &store, time::now())
     });
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => Code::Done,
         Err(error) => {
             say(&error.line());
-            ExitCode::FAILURE
+            Code::Failed
         }
     }
 }

@@ -12,7 +12,6 @@ mod output;
 mod store;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -86,7 +85,7 @@ struct Context {
 }
 
 /// Runs the command line and returns the exit code.
-pub fn main() -> ExitCode {
+pub fn main() -> Code {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(error),
@@ -110,13 +109,13 @@ pub fn main() -> ExitCode {
         }
     };
     match result {
-        Ok(code) => code.into(),
+        Ok(code) => code,
         Err(failure) => failure.report(),
     }
 }
 
 /// Prints what clap has to say, without repeating a word that might be a secret in the wrong place.
-fn usage(mut error: clap::Error) -> ExitCode {
+fn usage(mut error: clap::Error) -> Code {
     let is_answer = matches!(
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
@@ -133,7 +132,7 @@ fn usage(mut error: clap::Error) -> ExitCode {
     }
     // A closed standard output or error leaves nobody to tell.
     let _ = error.print();
-    if is_answer && error.exit_code() == 0 { Code::Done.into() } else { Code::Usage.into() }
+    if is_answer && error.exit_code() == 0 { Code::Done } else { Code::Usage }
 }
 
 fn start_log(verbose: u8) {

@@ -1,7 +1,6 @@
 //! The two functions that write to a person or a program, and what a failure looks like.
 
 use std::io::{self, Write};
-use std::process::ExitCode;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -34,7 +33,7 @@ impl Failure {
     }
 
     /// Prints the failure, its causes and the next step, a line each.
-    pub(super) fn report(&self) -> ExitCode {
+    pub(super) fn report(&self) -> Code {
         say(&format!("error: {}", self.error));
         for cause in self.error.chain().skip(1) {
             say(&format!("  caused by: {cause}"));
@@ -42,7 +41,7 @@ impl Failure {
         if let Some(remedy) = &self.remedy {
             say(&format!("hint: {remedy}"));
         }
-        self.code.into()
+        self.code
     }
 }
 

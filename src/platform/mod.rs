@@ -22,10 +22,11 @@ pub use system::files::{
     check_private_dir, create_private_dir, create_private_file, default_store_dir, open_reply, open_request,
     read_private_file, replace_file,
 };
-pub use system::identity::{account, harden_process, is_privileged, machine_id};
+pub use system::identity::{account, is_privileged, machine_id};
 pub use system::keyring::keyring_entry;
 pub use system::mark::{raise_generation_mark, read_generation_mark};
 pub use system::process::end_with_parent;
+pub use system::start::harden_process;
 
 /// Creates a private file, writes it and waits until it is on the disk. What could not be written whole is removed.
 ///

@@ -309,6 +309,27 @@ fn a_closed_standard_output_is_an_error() {
 }
 
 #[test]
+fn closed_standard_streams_never_become_files() {
+    let node = Node::with(&["r.test"]);
+    let store = node.store().display().to_string();
+    let shell = |script: &str| {
+        let program = node.command(&[]).get_program().to_owned();
+        let mut command = Command::new("sh");
+        command.args(["-c", script, "sh"]).arg(program).arg(&store);
+        run(&mut command, request("r.test/a"))
+    };
+    // Descriptor 0 would otherwise be the sealed file, 1 the mark of its generation, and 2 the lock of a writer.
+    assert_eq!(
+        shell(r#""$1" get-credentials --store "$2" <&-"#),
+        refused("request on standard input is empty; send a CredentialProviderRequest as JSON")
+    );
+    assert_eq!(shell(r#""$1" get-credentials --store "$2" >&-"#), Run::new(0, "", ""));
+    assert_eq!(shell(r#""$1" --store "$2" logout r.test 2>&- >&-"#), Run::new(0, "", ""));
+    let nothing = "SCOPE  USERNAME  ISSUER  EXPIRES  UPDATED  ORIGIN\n";
+    assert_eq!(shell(r#""$1" --store "$2" list"#), Run::new(0, nothing, ""));
+}
+
+#[test]
 fn every_version_is_answered_in_kind() {
     let node = Node::with(&["r.test"]);
     for version in ["v1", "v1beta1", "v1alpha1"] {

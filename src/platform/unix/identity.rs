@@ -3,16 +3,6 @@
 use std::fs::File;
 use std::io::Read;
 
-use rustix::process::{DumpableBehavior, Resource, Rlimit};
-
-/// Forbids core dumps and tracing of this process by others of the same user.
-///
-/// Best effort: a kernel that refuses leaves the process as safe as any other.
-pub fn harden_process() {
-    let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
-    let _ = rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
-}
-
 /// Returns whether this process runs as root.
 pub fn is_privileged() -> bool {
     rustix::process::geteuid().is_root()

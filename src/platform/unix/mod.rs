@@ -7,3 +7,4 @@ pub(super) mod identity;
 pub(super) mod keyring;
 pub(super) mod mark;
 pub(super) mod process;
+pub(super) mod start;

@@ -1,30 +1,14 @@
 //! Who runs this program, and on which machine.
-#![expect(unsafe_code, reason = "the registry and the process's modes are not in the standard library")]
+#![expect(unsafe_code, reason = "the registry is not in the standard library")]
 
 use std::ptr;
 
 use windows_sys::Win32::Foundation::ERROR_SUCCESS;
-use windows_sys::Win32::System::Diagnostics::Debug::{
-    SEM_FAILCRITICALERRORS, SEM_NOGPFAULTERRORBOX, SEM_NOOPENFILEERRORBOX, SetErrorMode,
-};
-use windows_sys::Win32::System::LibraryLoader::{LOAD_LIBRARY_SEARCH_SYSTEM32, SetDefaultDllDirectories};
 use windows_sys::Win32::System::Registry::{HKEY_LOCAL_MACHINE, RRF_RT_REG_SZ, RRF_SUBKEY_WOW6464KEY, RegGetValueW};
 use windows_sys::w;
 
 use super::security;
 use super::wide::from_wide;
-
-/// Keeps a crash from waiting in a dialogue that nobody sees, and libraries from being loaded out of a directory beside the
-/// program or the current one.
-///
-/// Best effort: a Windows that refuses leaves the process as safe as any other, and an Administrator who has set up dumps of
-/// crashed programs gets them.
-pub fn harden_process() {
-    // SAFETY: the function only sets flags of this process.
-    unsafe { SetErrorMode(SEM_FAILCRITICALERRORS | SEM_NOGPFAULTERRORBOX | SEM_NOOPENFILEERRORBOX) };
-    // SAFETY: the function only changes where libraries that are loaded from now on are looked for.
-    unsafe { SetDefaultDllDirectories(LOAD_LIBRARY_SEARCH_SYSTEM32) };
-}
 
 /// Returns whether this process acts for Administrators: as SYSTEM, or with an elevated token.
 pub fn is_privileged() -> bool {

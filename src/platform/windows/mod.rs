@@ -9,4 +9,5 @@ pub(super) mod keyring;
 pub(super) mod mark;
 pub(super) mod process;
 mod security;
+pub(super) mod start;
 mod wide;
