@@ -63,4 +63,4 @@ lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
-	shellcheck tests/*.sh tests/*/*.sh benches/*.sh .ci/run
+	shellcheck tests/*.sh tests/*/*.sh benches/*.sh install/*/*.sh .ci/run

@@ -9,11 +9,13 @@ mod config;
 mod contract;
 mod crash;
 mod import;
+mod install;
 mod keys;
 mod kubelet_vectors;
 mod leak;
 mod mirrors;
 mod plugin;
+mod powershell;
 mod reference;
 mod scope;
 #[cfg(feature = "secret-service")]

@@ -1,0 +1,102 @@
+#Requires -Version 5.1
+<#
+.SYNOPSIS
+Installs keyring-credential-provider on a Windows node from a file that is already there: nothing is downloaded.
+
+.DESCRIPTION
+A thin shell around the program: it checks who runs it, the SHA-256 and the process, makes a store where there is none, and
+gives the rest to the program's own 'node apply', which plans, validates, backs up, writes and rolls back. The file is held
+open from before the check until the end, so nobody can change or replace it in between.
+
+The store's key lies in the Credential Manager of the account that makes the store, so 'store init' runs as LocalSystem, the
+kubelet's account, in a scheduled task that is removed afterwards. With -DryRun, no store is made.
+
+Exit codes are those of the program: 0 done, 1 failed, 2 usage, 6 conflict, 7 rolled back, 8 roll-back failed, 9 needs
+Administrator, 10 a dry run found changes.
+
+.PARAMETER Binary
+The program. Default: keyring-credential-provider.exe beside this script.
+
+.PARAMETER Sha256
+What its SHA-256 must be. Default: its line in SHA256SUMS beside it.
+
+.PARAMETER Flavour
+What kind of node this is, as 'node detect' names it. Default: found out.
+
+.PARAMETER BinDir
+Directory for the program, without spaces. Default: the one that the node uses.
+
+.PARAMETER Config
+The kubelet's CredentialProviderConfig. Default: the one that the node uses.
+
+.PARAMETER KubeletVersion
+Version whose rules judge the configuration. Default: found out.
+
+.PARAMETER MatchImage
+Patterns of images that the kubelet asks about. Default: what the store needs.
+
+.PARAMETER NoStore
+Make no store.
+
+.PARAMETER DryRun
+Show what would change, and change nothing.
+
+.PARAMETER Restart
+Restart the kubelet's service when something changed.
+
+.PARAMETER Yes
+Ask nothing.
+
+.EXAMPLE
+powershell.exe -NoProfile -ExecutionPolicy Bypass -File Install-KeyringCredentialProvider.ps1 -DryRun
+#>
+[CmdletBinding()]
+param(
+    [string] $Binary,
+    [string] $Sha256,
+    [string] $Flavour,
+    [string] $BinDir,
+    [string] $Config,
+    [string] $KubeletVersion,
+    [string[]] $MatchImage = @(),
+    [switch] $NoStore,
+    [switch] $DryRun,
+    [switch] $Restart,
+    [switch] $Yes
+)
+
+. (Join-Path -Path $PSScriptRoot -ChildPath 'Program.ps1')
+
+Assert-Host
+$Binary = Find-Program -Binary $Binary
+$held = Open-Program -Binary $Binary -Sha256 $Sha256
+try {
+    $store = Join-Path -Path $env:ProgramData -ChildPath 'keyring-credential-provider\credentials.sealed'
+    if (-not $NoStore -and -not $DryRun -and -not (Test-Path -LiteralPath $store)) {
+        $code = Invoke-AsLocalSystem -Binary $Binary -Arguments 'store init'
+        if ($code -ne 0) {
+            Stop-Script 1 "store init ended with $code, run as LocalSystem" 'run it in a shell of LocalSystem to see why'
+        }
+    }
+
+    $arguments = @('node', 'apply', '--binary', $Binary)
+    if ($Flavour) { $arguments += @('--flavour', $Flavour) }
+    if ($BinDir) { $arguments += @('--bin-dir', $BinDir) }
+    if ($Config) { $arguments += @('--config', $Config) }
+    if ($KubeletVersion) { $arguments += @('--kubelet-version', $KubeletVersion) }
+    # With -File, a list arrives as one word with commas in it.
+    foreach ($pattern in @($MatchImage -split ',')) {
+        if ($pattern) { $arguments += @('--match-image', $pattern) }
+    }
+    if ($DryRun) { $arguments += '--dry-run' }
+    if ($Restart) { $arguments += '--restart' }
+    if ($Yes) { $arguments += '--yes' }
+
+    # Some hosts take a line on standard error for an error of their own; only the exit code counts.
+    $ErrorActionPreference = 'Continue'
+    & $Binary @arguments
+    $code = $LASTEXITCODE
+} finally {
+    $held.Dispose()
+}
+exit $code
