@@ -5,7 +5,7 @@ HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 BINARY := $(CURDIR)/target/$(HOST)/release/keyring-credential-provider
 FUZZ_SECONDS ?= 5
 
-.PHONY: all demo test test-rust test-secret-service test-kubelet test-windows test-fuzz bench fmt lint build
+.PHONY: all demo dist test test-rust test-secret-service test-kubelet test-dist test-windows test-fuzz bench fmt lint build
 
 all: build
 
@@ -24,7 +24,13 @@ demo: build
 	request='{"kind":"CredentialProviderRequest","apiVersion":"credentialprovider.kubelet.k8s.io/v1","image":"docker.io/library/nginx"}'; \
 	echo "request: $$request"; printf 'answer:  '; echo "$$request" | "$(BINARY)" get-credentials
 
-test: lint test-rust test-secret-service test-kubelet test-fuzz
+# What is released, in target/dist: tarball, .deb, zip, MSI, images, bills of materials, sums.
+dist: build
+	@tests/tools.sh dist
+	@set -eu; lines=$$(KCP_WINDOWS_PROFILE=release tests/windows/build.sh); eval "$$lines"; rm -rf target/dist; \
+	install/dist/dist.sh "$(BINARY)" "$$KCP_WINDOWS_BINARY" target/dist
+
+test: lint test-rust test-secret-service test-kubelet test-dist test-fuzz
 
 # Rules, processes, faults and leaks, and the Windows program under Wine. Run as root: the suite mounts, changes owners and
 # asks the kernel keyring.
@@ -41,6 +47,11 @@ test-secret-service:
 test-kubelet: build
 	@set -eu; go=$$(tests/tools.sh kubelet | tail -n 1); cd tests/kubelet; \
 	KCP_BINARY="$(BINARY)" KCP_VECTORS="$(CURDIR)/tests/data/kubelet.json" "$$go" test -count=1 ./...
+
+# The packing, with the unoptimised Windows program that the other tests have built.
+test-dist: build
+	@tests/tools.sh dist
+	@set -eu; lines=$$(tests/windows/build.sh); eval "$$lines"; tests/dist.sh "$(BINARY)" "$$KCP_WINDOWS_BINARY"
 
 # Only the Windows program under Wine.
 test-windows:
@@ -63,4 +74,4 @@ lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
-	shellcheck tests/*.sh tests/*/*.sh benches/*.sh install/*/*.sh .ci/run
+	shellcheck tests/*.sh tests/*/*.sh benches/*.sh install/*/*.sh install/dist/deb/postinst install/dist/deb/prerm .ci/run

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what a tier of the tests needs and this machine lacks, from Debian's packages and the Go module proxy.
-# Usage: tests/tools.sh base|secret-service|kubelet|bench|lint. Prints nothing when everything is there. For `kubelet`, the last line of
+# Usage: tests/tools.sh base|secret-service|kubelet|dist|bench|lint. Prints nothing when everything is there. For `kubelet`, the last line of
 # standard output is the `go` to use.
 set -eu
 
@@ -59,10 +59,21 @@ case ${1:-} in
         need gnome-keyring-daemon gnome-keyring
         ;;
     kubelet) need_go ;;
+    dist)
+        need jq jq
+        need zip zip
+        need unzip unzip
+        need wixl wixl
+        need msiinfo msitools
+        need faketime faketime
+        need skopeo skopeo
+        need readelf binutils
+        need xz xz-utils
+        ;;
     bench) need hyperfine hyperfine ;;
     lint) need shellcheck shellcheck ;;
     *)
-        echo "usage: $0 base|secret-service|kubelet|bench|lint" >&2
+        echo "usage: $0 base|secret-service|kubelet|dist|bench|lint" >&2
         exit 2
         ;;
 esac
