@@ -13,6 +13,41 @@ pub fn decode(bytes: &[u8]) -> Option<Cow<'_, str>> {
     }
 }
 
+/// How a text file that [`decode`] reads is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// UTF-8.
+    Utf8,
+    /// UTF-8 with a byte order mark.
+    Utf8Marked,
+    /// UTF-16, low byte first, with a byte order mark.
+    Utf16Le,
+    /// UTF-16, high byte first, with a byte order mark.
+    Utf16Be,
+}
+
+impl Encoding {
+    /// Tells the encoding of a file.
+    pub const fn of(bytes: &[u8]) -> Self {
+        match bytes {
+            [0xef, 0xbb, 0xbf, ..] => Self::Utf8Marked,
+            [0xff, 0xfe, ..] => Self::Utf16Le,
+            [0xfe, 0xff, ..] => Self::Utf16Be,
+            _ => Self::Utf8,
+        }
+    }
+
+    /// Returns a text as the bytes of a file.
+    pub fn encode(self, text: &str) -> Vec<u8> {
+        match self {
+            Self::Utf8 => text.as_bytes().to_vec(),
+            Self::Utf8Marked => [b"\xef\xbb\xbf", text.as_bytes()].concat(),
+            Self::Utf16Le => [0xfeff].into_iter().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect(),
+            Self::Utf16Be => [0xfeff].into_iter().chain(text.encode_utf16()).flat_map(u16::to_be_bytes).collect(),
+        }
+    }
+}
+
 /// Returns `text` on one line without control, bidirectional or other invisible characters, cut to `limit` characters.
 pub fn sanitize(text: &str, limit: usize) -> String {
     let mut shown: String = text.chars().take(limit).map(|c| if is_deceptive(c) { '\u{fffd}' } else { c }).collect();
@@ -47,6 +82,7 @@ mod tests {
             [&b"p\xc3\xa4ss"[..], b"\xef\xbb\xbfp\xc3\xa4ss", b"\xff\xfep\0\xe4\0s\0s\0", b"\xfe\xff\0p\0\xe4\0s\0s"]
         {
             assert_eq!(decode(bytes).as_deref(), Some("päss"), "{bytes:?}");
+            assert_eq!(Encoding::of(bytes).encode("päss"), bytes);
         }
     }
 

@@ -1,6 +1,6 @@
 //! `import`: takes over what other tools keep about registries.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
@@ -10,7 +10,7 @@ use super::output::{self, Failure, Outcome};
 use super::{Context, Form};
 use crate::credential::Credential;
 use crate::exit::Code;
-use crate::import::{self, Finding, Format, Found, Import, Severity};
+use crate::import::{self, Finding, Format, Found, Import, Origin, Scrub, Severity};
 use crate::mirror::{MirrorRule, Source};
 use crate::scope::Scope;
 use crate::store::{self, Opened};
@@ -32,6 +32,9 @@ pub(super) struct Args {
     /// On a conflict, take the first of the source, in place of what is stored
     #[arg(long)]
     replace: bool,
+    /// Take the imported logins out of the files once the store gives them back; all else in the files stays as it is
+    #[arg(long)]
+    scrub: bool,
 }
 
 /// Names of the formats on the command line.
@@ -59,6 +62,8 @@ struct Report<'a> {
     credentials: Vec<ReportedCredential<'a>>,
     mirrors: Vec<ReportedMirror<'a>>,
     findings: Vec<ReportedFinding<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scrub: Option<ReportedScrub<'a>>,
 }
 
 #[derive(Serialize)]
@@ -90,11 +95,27 @@ struct ReportedFinding<'a> {
     key: &'a str,
 }
 
+#[derive(Serialize)]
+struct ReportedScrub<'a> {
+    removed: Vec<ReportedPlace<'a>>,
+    stays: Vec<ReportedPlace<'a>>,
+}
+
+#[derive(Serialize)]
+struct ReportedPlace<'a> {
+    file: &'a str,
+    key: &'a str,
+    line: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+}
+
 pub(super) fn run(args: &Args, context: &Context) -> Outcome {
-    let Args { format, path, dry_run, replace } = args;
+    let Args { format, path, dry_run, replace, scrub } = args;
     let failed = |error: import::Error| Failure::new(Code::Failed, error);
     let format = format.format().map_or_else(|| import::detect(path), Ok).map_err(failed)?;
     let mut import = import::read(format, path).map_err(failed)?;
+    let scrub = if *scrub { Some(import::scrub(format, &import).map_err(failed)?) } else { None };
     if *dry_run {
         let (credentials, mirrors) = match context.store.open() {
             Ok(Opened { credentials, mirrors, .. }) => (credentials, mirrors),
@@ -103,16 +124,20 @@ pub(super) fn run(args: &Args, context: &Context) -> Outcome {
             Err(error) => return Err(error.into()),
         };
         let plan = Plan::new(&mut import, path, &credentials, &mirrors);
-        print(context.form, &import)?;
+        print(context.form, &import, scrub.as_ref())?;
+        let removed = scrub.as_ref().map_or(&[][..], |scrub| &scrub.removed);
+        if context.form == Form::Text {
+            removed.iter().for_each(|place| output::say(&format!("info: {} would be removed", shown(place))));
+        }
         if plan.conflicts > 0 && !replace {
             return Err(plan.conflict());
         }
-        return Ok(if plan.is_empty() { Code::Done } else { Code::ChangesPending });
+        return Ok(if plan.is_empty() && removed.is_empty() { Code::Done } else { Code::ChangesPending });
     }
 
     let mut writer = context.store.write()?;
     let plan = Plan::new(&mut import, path, writer.credentials(), writer.mirrors());
-    print(context.form, &import)?;
+    print(context.form, &import, scrub.as_ref())?;
     if plan.conflicts > 0 && !replace {
         return Err(plan.conflict());
     }
@@ -130,6 +155,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Outcome {
             writer.put_mirror(MirrorRule { origin: format!("{ORIGIN}{} {}", format.name(), rule.origin), ..rule });
         });
         writer.commit()?;
+    }
+    if !plan.is_empty() || scrub.is_some() {
         compare(&import, &context.store.open()?)?;
     }
     output::say(&format!(
@@ -139,7 +166,43 @@ pub(super) fn run(args: &Args, context: &Context) -> Outcome {
         plan.mirrors.len(),
         import.mirrors.len()
     ));
-    Ok(Code::Done)
+    scrub.map_or(Ok(Code::Done), |scrub| take_out(&scrub, format))
+}
+
+/// Rewrites the sources without what the store has given back.
+fn take_out(scrub: &Scrub, format: Format) -> Outcome {
+    let mut failure = None;
+    for rewrite in &scrub.rewrites {
+        let file = rewrite.path().display().to_string();
+        match rewrite.run() {
+            Ok(()) => {
+                let removed = scrub.removed.iter().filter(|place| place.file == file).count();
+                let what = if removed == 1 { "a credential".to_owned() } else { format!("{removed} credentials") };
+                output::say(&format!("removed {what} from `{file}`"));
+            }
+            // One is reported as the failure of the command.
+            Err(error) if failure.is_none() => failure = Some(error),
+            Err(error) => output::say(&format!("error: {error}")),
+        }
+    }
+    if format == Format::KubernetesSecret && !scrub.removed.is_empty() {
+        output::say(
+            "the secrets in the cluster are as they were; applying this file would take the logins out of them too",
+        );
+    }
+    if let Some(error) = failure {
+        let remedy =
+            "what was imported is stored; remove it from the file by hand, or try again when it can be written";
+        return Err(Failure::new(Code::Failed, error).with_remedy(remedy));
+    }
+    match scrub.stays.len() {
+        0 => Ok(Code::Done),
+        number => {
+            let what = if number == 1 { "a secret stays".to_owned() } else { format!("{number} secrets stay") };
+            let error = anyhow!("{what} in the source, for the reasons above");
+            Err(Failure::new(Code::Failed, error).with_remedy("what was imported is stored; remove the rest by hand"))
+        }
+    }
 }
 
 /// What a store lacks of an import.
@@ -172,6 +235,21 @@ impl Plan {
                 Some(_) | None => {}
             }
             plan.credentials.push(index);
+        }
+        // A source without its logins no longer tells how they spell the host.
+        let spellings: BTreeMap<&str, &Scope> = stored
+            .keys()
+            .filter(|scope| !scope.as_str().contains('/'))
+            .map(|&scope| (import::portless(scope), scope))
+            .collect();
+        let found: BTreeSet<&Scope> = import.credentials.iter().map(|found| &found.scope).collect();
+        for host in import.mirrors.iter_mut().flat_map(|rule| &mut rule.hosts) {
+            if !found.contains(host)
+                && !stored.contains_key(host)
+                && let Some(&spelling) = spellings.get(import::portless(host))
+            {
+                *host = spelling.clone();
+            }
         }
         for (index, rule) in import.mirrors.iter_mut().enumerate() {
             if let Some(stored) = rules.get(&rule.source) {
@@ -223,7 +301,7 @@ impl Found {
     }
 
     fn conflict(&self, message: String) -> Finding {
-        let import::Origin { file, key, line } = self.origin.clone();
+        let Origin { file, key, line } = self.origin.clone();
         let (severity, outcome, code) = (Severity::Error, import::Outcome::Conflict, "conflict");
         Finding { severity, outcome, code, message, file, key, line }
     }
@@ -277,11 +355,14 @@ fn is_same(one: &MirrorRule, other: &MirrorRule) -> bool {
     one.source == other.source && one.hosts == other.hosts && one.policy == other.policy
 }
 
-fn print(form: Form, import: &Import) -> anyhow::Result<()> {
+fn print(form: Form, import: &Import, scrub: Option<&Scrub>) -> anyhow::Result<()> {
     match form {
-        Form::Json => output::print_json(&Report::from(import)),
+        Form::Json => output::print_json(&Report { scrub: scrub.map(ReportedScrub::from), ..Report::from(import) }),
         Form::Text => {
             import.findings.iter().for_each(|finding| output::say(&sentence(finding)));
+            for (place, reason) in scrub.iter().flat_map(|scrub| &scrub.stays) {
+                output::say(&format!("warning: {} stays: {reason}", shown(place)));
+            }
             output::print(&tables(import))
         }
     }
@@ -303,9 +384,29 @@ fn tables(import: &Import) -> String {
 
 fn sentence(finding: &Finding) -> String {
     let Finding { severity, outcome, message, file, key, line, code: _ } = finding;
+    let place = place(file, key, *line);
+    format!("{}: {place} {}: {message}", severity.name(), outcome.name())
+}
+
+fn shown(origin: &Origin) -> String {
+    let Origin { file, key, line } = origin;
+    place(file, key, *line)
+}
+
+fn place(file: &str, key: &str, line: Option<usize>) -> String {
     let line = line.map_or_else(String::new, |line| format!(":{line}"));
     let key = if key.is_empty() { String::new() } else { format!(" `{key}`") };
-    format!("{}: {file}{line}:{key} {}: {message}", severity.name(), outcome.name())
+    format!("{file}{line}:{key}")
+}
+
+impl<'a> From<&'a Scrub> for ReportedScrub<'a> {
+    fn from(scrub: &'a Scrub) -> Self {
+        let place = |Origin { file, key, line }: &'a Origin, reason| ReportedPlace { file, key, line: *line, reason };
+        Self {
+            removed: scrub.removed.iter().map(|origin| place(origin, None)).collect(),
+            stays: scrub.stays.iter().map(|(origin, reason)| place(origin, Some(reason))).collect(),
+        }
+    }
 }
 
 impl<'a> From<&'a Import> for Report<'a> {
@@ -331,6 +432,7 @@ impl<'a> From<&'a Import> for Report<'a> {
             credentials: import.credentials.iter().map(credential).collect(),
             mirrors: import.mirrors.iter().map(mirror).collect(),
             findings: import.findings.iter().map(finding).collect(),
+            scrub: None,
         }
     }
 }

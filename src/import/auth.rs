@@ -5,7 +5,7 @@
 
 use zeroize::Zeroizing;
 
-use super::gather::{At, Gather};
+use super::gather::{At, Gather, NOT_IMPORTED};
 use super::tree::{Node, Value};
 use super::{Outcome, base64};
 use crate::scope::Scope;
@@ -25,8 +25,11 @@ type Login = (Zeroizing<String>, Zeroizing<Vec<u8>>);
 /// Reads a map, and hands over what is in it.
 pub(super) fn read(gather: &mut Gather, at: &At, node: &Node, scope: &Scope, dialect: &Dialect) {
     if !gather.is_map(at, node, "a map with `username` and `password`") {
+        gather.stays(at, NOT_IMPORTED);
         return;
     }
+    // A login leaves its source as a whole, with nothing in it that was not understood.
+    let mut beside = None;
     let mut known = vec!["username", "password", "auth", dialect.identity_token];
     known.extend(dialect.registry_token);
     for (name, value) in node.entries() {
@@ -36,8 +39,10 @@ pub(super) fn read(gather: &mut Gather, at: &At, node: &Node, scope: &Scope, dia
         }
         if !known.contains(&name.as_str()) {
             gather.unknown_key(&child, name, &known);
+            beside = Some("a key beside it was not imported");
         } else if matches!(value.value, Value::List(_) | Value::Map(_)) {
             gather.wrong_type(&child, "a text");
+            beside = Some("a key beside it was not imported");
         }
     }
     let field = |name: &str| node.get(name).filter(|value| value.text().is_some_and(|text| !text.is_empty()));
@@ -89,6 +94,13 @@ pub(super) fn read(gather: &mut Gather, at: &At, node: &Node, scope: &Scope, dia
         let (counts, other) = if dialect.auth_first { ("auth", "username") } else { ("username", "auth") };
         let message = format!("`{counts}` and `{other}` differ; `{counts}` counts, so remove the other");
         gather.warning(at, Outcome::Merged, "auth-differs", message);
+        beside = Some("`auth` and `username` in it differ");
+    }
+    if refused {
+        beside = Some("a token or an `auth` in it was not imported");
+    }
+    if let Some(reason) = beside {
+        gather.stays(at, reason);
     }
     let login = if dialect.auth_first { decoded.or(fields) } else { fields.or(decoded) };
     match login {

@@ -34,7 +34,7 @@ pub(super) fn read(path: &Path) -> Result<Import, Error> {
     let mut gather = Gather::new();
     let metadata = fs::metadata(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
     if metadata.is_dir() {
-        let at = gather.file(path);
+        let at = gather.file(path, "");
         directory(&mut gather, &at, path);
         return Ok(gather.finish());
     }
@@ -42,7 +42,7 @@ pub(super) fn read(path: &Path) -> Result<Import, Error> {
         let text = file::read(path)?;
         let syntax = |Syntax { line, column, what }| Error::Syntax { path: path.to_owned(), line, column, what };
         let parsed = toml::parse(&text).map_err(syntax)?;
-        let at = gather.file(path);
+        let at = gather.file(path, &text);
         let real = fs::canonicalize(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
         let name = real.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
         hosts_toml::import(&mut gather, &at, &name, &parsed.documents);
@@ -70,7 +70,7 @@ pub(super) fn read(path: &Path) -> Result<Import, Error> {
                 continue;
             }
         };
-        let at = gather.file(&path);
+        let at = gather.file(&path, &text);
         let named = config(&mut gather, &at, &parsed.documents);
         directories.extend(named.directories);
         for (at, pattern) in named.imports {
@@ -145,13 +145,13 @@ fn config_path(gather: &mut Gather, at: &At, node: &Node, named: &mut Named) {
         return;
     };
     paths_in(text).for_each(|path| {
-        paths::check(gather, at, &path_node(node.line, path), Base::Program);
+        paths::check(gather, at, &path_node(node, path), Base::Program);
         named.directories.push((at.clone(), path.to_owned()));
     });
 }
 
-fn path_node(line: usize, path: &str) -> Node {
-    Node { line, value: Value::Text(path.to_owned().into()) }
+fn path_node(list: &Node, path: &str) -> Node {
+    Node { value: Value::Text(path.to_owned().into()), ..*list }
 }
 
 fn paths_in(text: &str) -> impl Iterator<Item = &str> {
@@ -196,7 +196,7 @@ fn directory(gather: &mut Gather, at: &At, path: &Path) {
         };
         match toml::parse(&text) {
             Ok(parsed) => {
-                let at = gather.file(&hosts);
+                let at = gather.file(&hosts, &text);
                 let name = registry.file_name().unwrap_or_default().to_string_lossy();
                 hosts_toml::import(gather, &at, &name, &parsed.documents);
             }

@@ -5,7 +5,7 @@
 
 use super::Outcome;
 use super::auth::{self, Dialect};
-use super::gather::{At, Gather};
+use super::gather::{At, Gather, NOT_IMPORTED};
 use super::tree::Node;
 
 const DIALECT: Dialect = Dialect {
@@ -61,8 +61,9 @@ pub(super) fn auths(gather: &mut Gather, at: &At, node: &Node) {
             gather.warning(&at, Outcome::Ignored, "credential-helper", message);
             continue;
         }
-        if let Some(scope) = gather.scope(&at, name) {
-            auth::read(gather, &at, value, &scope, &DIALECT);
+        match gather.scope(&at, name) {
+            Some(scope) => auth::read(gather, &at, value, &scope, &DIALECT),
+            None => gather.stays(&at, NOT_IMPORTED),
         }
     }
 }

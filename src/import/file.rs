@@ -17,6 +17,23 @@ const MAX_FILE: u64 = 16 * 1024 * 1024;
 /// # Errors
 /// [`Error`].
 pub(super) fn read(path: &Path) -> Result<Zeroizing<String>, Error> {
+    decode(path, &bytes(path)?)
+}
+
+/// Returns the text of a file's bytes.
+///
+/// # Errors
+/// [`Error::NotText`].
+pub(super) fn decode(path: &Path, bytes: &[u8]) -> Result<Zeroizing<String>, Error> {
+    let text = text::decode(bytes).ok_or_else(|| Error::NotText { path: path.to_owned() })?;
+    Ok(Zeroizing::new(text.into_owned()))
+}
+
+/// Reads the bytes of a file.
+///
+/// # Errors
+/// [`Error`].
+pub(super) fn bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
     let failed = |source| Error::Read { path: path.to_owned(), source };
     // Asked before it is opened: opening a pipe would wait for its other end.
     let metadata = fs::metadata(path).map_err(failed)?;
@@ -36,6 +53,5 @@ pub(super) fn read(path: &Path) -> Result<Zeroizing<String>, Error> {
     if bytes.len() as u64 > MAX_FILE {
         return Err(Error::TooLarge { path: path.to_owned() });
     }
-    let text = text::decode(&bytes).ok_or_else(|| Error::NotText { path: path.to_owned() })?;
-    Ok(Zeroizing::new(text.into_owned()))
+    Ok(bytes)
 }

@@ -6,8 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use super::scrub::{Login, Outer, Place, Source as Text};
 use super::tree::{Node, Parsed};
 use super::{Finding, Found, Import, Origin, Outcome, Severity};
 use crate::credential::check_basic_auth;
@@ -19,14 +21,18 @@ use crate::text;
 /// Longest part of a key that is shown.
 const MAX_SHOWN: usize = 200;
 
+/// Why most secrets stay in a source.
+pub(super) const NOT_IMPORTED: &str = "it was not imported";
+
 /// A place in the source.
 #[derive(Clone)]
 pub(super) struct At {
     file: usize,
     line: Option<usize>,
     key: String,
-    /// Whether this lies in a text inside the file, so that lines in it mean nothing.
-    embedded: bool,
+    /// The text inside the file in which this lies, so that lines in it mean nothing.
+    outer: Option<Outer>,
+    place: Place,
 }
 
 /// A host that is tried for a registry.
@@ -49,6 +55,8 @@ pub(super) struct Gather {
     by_source: BTreeMap<Source, usize>,
     mirror_hosts: BTreeSet<String>,
     findings: Vec<(usize, Finding)>,
+    texts: Vec<Text>,
+    logins: Vec<Login>,
 }
 
 impl At {
@@ -69,14 +77,22 @@ impl At {
         Self { key: shown(name), ..self.clone() }
     }
 
-    /// Returns the place of a document that lies as text at this place.
-    pub(super) fn embedded(&self, name: &str) -> Self {
-        Self { key: name.to_owned(), embedded: true, ..self.clone() }
+    /// Returns the place of a document that lies as text, plain or in base64, at this place.
+    pub(super) fn embedded(&self, name: &str, is_plain: bool) -> Self {
+        let outer = match self.place {
+            Place::Entry(key) | Place::Document(key) => Some(Outer { key, is_plain }),
+        };
+        Self { key: name.to_owned(), outer, ..self.clone() }
+    }
+
+    /// Returns the same place for what is a document as a whole.
+    pub(super) fn document(&self, root: &Node) -> Self {
+        Self { place: Place::Document(root.span.key), ..self.clone() }
     }
 
     fn at(&self, key: String, node: &Node) -> Self {
-        let line = if self.embedded { self.line } else { Some(node.line) };
-        Self { file: self.file, line, key, embedded: self.embedded }
+        let line = if self.outer.is_some() { self.line } else { Some(node.line) };
+        Self { file: self.file, line, key, outer: self.outer, place: Place::Entry(node.span.key) }
     }
 }
 
@@ -90,13 +106,26 @@ impl Gather {
             by_source: BTreeMap::new(),
             mirror_hosts: BTreeSet::new(),
             findings: Vec::new(),
+            texts: Vec::new(),
+            logins: Vec::new(),
         }
     }
 
-    /// Starts a file.
-    pub(super) fn file(&mut self, path: &Path) -> At {
+    /// Starts a file, or a directory, which has no text.
+    pub(super) fn file(&mut self, path: &Path, text: &str) -> At {
         self.files.push(path.display().to_string());
-        At { file: self.files.len() - 1, line: None, key: String::new(), embedded: false }
+        self.texts.push(Text { path: path.to_owned(), digest: Sha256::digest(text).into() });
+        At { file: self.files.len() - 1, line: None, key: String::new(), outer: None, place: Place::Entry(0) }
+    }
+
+    /// Notes that a secret at a place is not in the result, or only with what stands beside it.
+    pub(super) fn stays(&mut self, at: &At, reason: &str) {
+        self.note(at, Some(reason.to_owned()));
+    }
+
+    fn note(&mut self, at: &At, stays: Option<String>) {
+        let origin = Origin { file: self.files[at.file].clone(), key: at.key.clone(), line: at.line };
+        self.logins.push(Login { file: at.file, outer: at.outer, place: at.place, origin, stays });
     }
 
     pub(super) fn info(&mut self, at: &At, outcome: Outcome, code: &'static str, message: impl Into<String>) {
@@ -265,6 +294,7 @@ impl Gather {
     pub(super) fn login(&mut self, at: &At, scope: Scope, username: &str, password: Zeroizing<Vec<u8>>) {
         if let Err(error) = check_basic_auth(username, &password) {
             self.error(at, Outcome::Ignored, "unusable-login", error.to_string());
+            self.stays(at, NOT_IMPORTED);
             return;
         }
         let Some(index) = self.by_scope.get(&scope).copied() else {
@@ -273,6 +303,7 @@ impl Gather {
             let origin = Origin { file: self.files[at.file].clone(), key: at.key.clone(), line: at.line };
             let found = Found { scope, username: username.to_owned(), secret: Secret::new(password), origin };
             self.credentials.push((found, at.clone()));
+            self.note(at, None);
             return;
         };
         let (first, first_at) = &self.credentials[index];
@@ -281,11 +312,13 @@ impl Gather {
         let place = format!("`{}`{place}", first_at.key);
         if same_user && same_password {
             self.info(at, Outcome::Merged, "merged", format!("the credential for `{scope}` is that of {place}"));
+            self.note(at, None);
         } else {
             let what = if same_user { "password" } else { "user" };
             let message =
                 format!("another {what} for `{scope}` than {place}; remove one, or take the first with `--replace`");
             self.error(at, Outcome::Conflict, "conflict", message);
+            self.stays(at, "it is another one than what was imported");
         }
     }
 
@@ -341,7 +374,7 @@ impl Gather {
             rules.extend(self.rule(mirror, has_any));
         }
         if self.findings.is_empty() && !self.files.is_empty() {
-            let at = At { file: 0, line: None, key: String::new(), embedded: false };
+            let at = At { file: 0, line: None, key: String::new(), outer: None, place: Place::Entry(0) };
             self.info(&at, Outcome::Ignored, "nothing", "there is nothing about registries in it");
         }
         self.findings.sort_by_key(|(file, finding)| (*file, finding.line));
@@ -349,6 +382,8 @@ impl Gather {
             credentials: self.credentials.into_iter().map(|(found, _)| found).collect(),
             mirrors: rules,
             findings: self.findings.into_iter().map(|(_, finding)| finding).collect(),
+            texts: self.texts,
+            logins: self.logins,
         }
     }
 
@@ -459,7 +494,7 @@ pub(super) fn is_misplaced(name: &str) -> bool {
 }
 
 /// Returns host and port, without a port that its scheme implies.
-fn portless(host: &Scope) -> &str {
+pub(super) fn portless(host: &Scope) -> &str {
     let text = host.domain();
     text.strip_suffix(":443").or_else(|| text.strip_suffix(":80")).unwrap_or(text)
 }

@@ -5,7 +5,7 @@
 
 use zeroize::Zeroizing;
 
-use super::gather::{At, Gather};
+use super::gather::{At, Gather, NOT_IMPORTED};
 use super::paths::{self, Base};
 use super::tree::Node;
 use super::{Outcome, auth, registries_yaml};
@@ -111,12 +111,13 @@ fn header(gather: &mut Gather, at: &At, name: &str, value: &Node, url: Option<&s
     let Some((username, password)) = login else {
         let message = "is a credential in plain text, and not a user name and password, so it was not taken";
         gather.error(at, Outcome::NotRepresentable, "header", message);
+        gather.stays(at, NOT_IMPORTED);
         return;
     };
     let message = "is a credential in plain text, which containerd sends by itself until this line is removed";
     gather.warning(at, Outcome::Imported, "header", message);
-    let Some(url) = url else { return };
-    if let Some(scope) = gather.endpoint_scope(url) {
-        gather.login(at, scope, &username, password);
+    match url.and_then(|url| gather.endpoint_scope(url)) {
+        Some(scope) => gather.login(at, scope, &username, password),
+        None => gather.stays(at, NOT_IMPORTED),
     }
 }

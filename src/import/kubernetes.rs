@@ -44,7 +44,7 @@ fn secret(gather: &mut Gather, at: &At, root: &Node) {
     };
     let Some(key) = key else {
         let message = "is no secret of the type `kubernetes.io/dockerconfigjson` or `kubernetes.io/dockercfg`";
-        gather.info(&named(at, &label), Outcome::Ignored, "other-kind", message);
+        gather.info(&at.named(&label), Outcome::Ignored, "other-kind", message);
         return;
     };
     let (node, is_plain) = match (root.find(&["stringData", key]), root.find(&["data", key])) {
@@ -52,12 +52,12 @@ fn secret(gather: &mut Gather, at: &At, root: &Node) {
         (None, Some(node)) => (node, false),
         (None, None) => {
             let message = format!("has no `{key}`, so it holds no login");
-            gather.error(&named(at, &label), Outcome::Ignored, "no-login", message);
+            gather.error(&at.named(&label), Outcome::Ignored, "no-login", message);
             return;
         }
     };
     // Only to have the line of the text.
-    let at = named(&at.child(key, node), &label);
+    let at = at.child(key, node).embedded(&label, is_plain);
     if !namespace.is_empty() {
         let message = format!(
             "the secret is for pods of the namespace `{}`, and a credential in the store is for every \
@@ -93,9 +93,4 @@ fn secret(gather: &mut Gather, at: &At, root: &Node) {
             _ => docker::import(gather, &at, document),
         }
     }
-}
-
-/// Returns the place of a secret, which is called by its name, not by its place in a list.
-fn named(at: &At, label: &str) -> At {
-    at.embedded(label)
 }

@@ -9,12 +9,14 @@ mod containerd;
 mod containers_auth;
 mod detect;
 mod docker;
+mod edit;
 mod file;
 mod gather;
 mod hosts_toml;
 mod kubernetes;
 mod paths;
 mod registries_yaml;
+mod scrub;
 mod talos;
 mod toml;
 mod tree;
@@ -27,6 +29,7 @@ use crate::mirror::MirrorRule;
 use crate::scope::Scope;
 use crate::secret::Secret;
 use gather::Gather;
+pub use scrub::{Rewrite, Scrub};
 use tree::Syntax;
 
 /// What a source is written in.
@@ -55,6 +58,9 @@ pub struct Import {
     pub mirrors: Vec<MirrorRule>,
     /// What became of each key, in the order of the source.
     pub findings: Vec<Finding>,
+    /// The texts that were read, and the places of secrets in them.
+    texts: Vec<scrub::Source>,
+    logins: Vec<scrub::Login>,
 }
 
 /// A user name and password.
@@ -186,8 +192,17 @@ pub enum Error {
     #[error("`{}` is a JSON patch; give the machine configuration, or a patch that starts with \
         `machine:`", path.display())]
     JsonPatch { path: PathBuf },
+    #[error("`{}` has changed since it was read, so nothing was removed from it", path.display())]
+    Changed { path: PathBuf },
+    #[error("cannot rewrite `{}`, which is as it was", path.display())]
+    Rewrite { path: PathBuf, source: io::Error },
     #[error("cannot tell the format of `{}`; name it in place of `auto`", path.display())]
     Unknown { path: PathBuf },
+}
+
+/// Returns host and port of a mirror, without a port that its scheme implies.
+pub fn portless(host: &Scope) -> &str {
+    gather::portless(host)
 }
 
 /// Tells the format of a source from its content.
@@ -210,6 +225,14 @@ pub fn read(format: Format, path: &Path) -> Result<Import, Error> {
     parse(format, path, &text)
 }
 
+/// Works out what is left of the sources of an import without the logins that were imported. Nothing is written.
+///
+/// # Errors
+/// [`Error`], when a file cannot be read again, or is another one by now.
+pub fn scrub(format: Format, import: &Import) -> Result<Scrub, Error> {
+    scrub::plan(format, import)
+}
+
 /// Reads a source of one file that has been read and decoded. Directories and other files that it names are not followed.
 ///
 /// # Errors
@@ -217,7 +240,7 @@ pub fn read(format: Format, path: &Path) -> Result<Import, Error> {
 pub fn parse(format: Format, path: &Path, text: &str) -> Result<Import, Error> {
     let syntax = |Syntax { line, column, what }| Error::Syntax { path: path.to_owned(), line, column, what };
     let mut gather = Gather::new();
-    let at = gather.file(path);
+    let at = gather.file(path, text);
     if format == Format::Containerd {
         let parsed = toml::parse(text).map_err(syntax)?;
         containerd::config(&mut gather, &at, &parsed.documents);

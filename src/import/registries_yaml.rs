@@ -5,7 +5,7 @@
 
 use super::Outcome;
 use super::auth::{self, Dialect};
-use super::gather::{At, Gather, Host, is_misplaced};
+use super::gather::{At, Gather, Host, NOT_IMPORTED, is_misplaced};
 use super::paths::{self, Base};
 use super::tree::Node;
 
@@ -90,7 +90,10 @@ pub(super) fn configs(gather: &mut Gather, at: &At, node: &Node, dialect: &Diale
             None if !is_misplaced(name) => None,
             Some(_) | None => match gather.host(&at, name) {
                 Some(scope) => Some(scope),
-                None => continue,
+                None => {
+                    gather.stays(&at, NOT_IMPORTED);
+                    continue;
+                }
             },
         };
         for (key, value) in config.entries() {
@@ -110,8 +113,9 @@ pub(super) fn auths(gather: &mut Gather, at: &At, node: &Node, dialect: &Dialect
     gather.is_map(at, node, "a map of hosts");
     for (name, value) in node.entries() {
         let at = at.child(name, value);
-        if let Some(scope) = gather.host(&at, name) {
-            auth::read(gather, &at, value, &scope, dialect);
+        match gather.host(&at, name) {
+            Some(scope) => auth::read(gather, &at, value, &scope, dialect),
+            None => gather.stays(&at, NOT_IMPORTED),
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use super::Outcome;
 use super::auth::{self, Dialect};
-use super::gather::{At, Gather};
+use super::gather::{At, Gather, NOT_IMPORTED};
 use super::registries_yaml;
 use super::tree::Node;
 use super::yaml;
@@ -50,10 +50,10 @@ fn resource(gather: &mut Gather, at: &At, root: &Node) {
     let at = at.child("spec", spec);
     let Some(text) = spec.text() else {
         // Newer versions print it as a map.
-        import(gather, &at.embedded(""), spec);
+        import(gather, &at.named(""), spec);
         return;
     };
-    let inner = at.embedded("");
+    let inner = at.embedded("", true);
     match yaml::parse(text) {
         Err(_) => gather.error(&at, Outcome::Ignored, "bad-document", "is not valid YAML"),
         Ok(parsed) => {
@@ -120,7 +120,13 @@ fn config(gather: &mut Gather, at: &At, node: &Node) {
         gather.is_map(&at, config, "a map with `auth` and `tls`");
         let auth = config.get("auth");
         // TLS settings for every host are refused by Talos itself; a host is needed for a credential alone.
-        let scope = auth.and_then(|_| gather.host(&at, name));
+        let scope = auth.and_then(|auth| {
+            let scope = gather.host(&at, name);
+            if scope.is_none() {
+                gather.stays(&at.child("auth", auth), NOT_IMPORTED);
+            }
+            scope
+        });
         for (key, value) in config.entries() {
             let at = at.child(key, value);
             match key.as_str() {
@@ -173,8 +179,10 @@ fn mirror_document(gather: &mut Gather, at: &At, root: &Node) {
 
 fn auth_document(gather: &mut Gather, at: &At, root: &Node) {
     let Some((at, name)) = named(gather, at, root) else { return };
-    if let Some(scope) = gather.host(&at, name) {
-        auth::read(gather, &at, root, &scope, &DIALECT);
+    let at = at.document(root);
+    match gather.host(&at, name) {
+        Some(scope) => auth::read(gather, &at, root, &scope, &DIALECT),
+        None => gather.stays(&at, NOT_IMPORTED),
     }
 }
 

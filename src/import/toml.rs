@@ -5,7 +5,7 @@
 use toml::de::{DeTable, DeValue};
 use zeroize::Zeroizing;
 
-use super::tree::{Node, Parsed, Syntax, Value};
+use super::tree::{Node, Parsed, Span, Style, Syntax, Value};
 
 /// Parses a text.
 ///
@@ -22,33 +22,52 @@ pub(super) fn parse(text: &str) -> Result<Parsed, Syntax> {
         };
         Syntax { line, column, what }
     })?;
-    let root = Node { line: 1, value: map(table.into_inner(), &lines) };
+    let span = Span { style: Style::Implicit, ..Span::default() };
+    let root = Node { line: 1, span, value: map(table.into_inner(), &lines) };
     Ok(Parsed { documents: vec![root], duplicates: Vec::new() })
 }
 
 /// Where the lines of a text start.
-struct Lines(Vec<usize>);
+struct Lines<'a> {
+    text: &'a str,
+    starts: Vec<usize>,
+}
 
-impl Lines {
-    fn new(text: &str) -> Self {
-        Self(std::iter::once(0).chain(text.match_indices('\n').map(|(index, _)| index + 1)).collect())
+impl<'a> Lines<'a> {
+    fn new(text: &'a str) -> Self {
+        let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(index, _)| index + 1)).collect();
+        Self { text, starts }
     }
 
     fn place(&self, offset: usize) -> (usize, usize) {
-        let line = self.0.partition_point(|start| *start <= offset);
-        (line, offset - self.0.get(line.saturating_sub(1)).copied().unwrap_or(0) + 1)
+        let line = self.starts.partition_point(|start| *start <= offset);
+        (line, offset - self.starts.get(line.saturating_sub(1)).copied().unwrap_or(0) + 1)
+    }
+
+    fn style(&self, value: &DeValue<'_>, start: usize) -> Style {
+        match (value, self.text.as_bytes().get(start)) {
+            (DeValue::Table(_), Some(b'[')) => Style::Header,
+            (DeValue::Table(_), Some(b'{')) => Style::Whole,
+            (DeValue::Table(_), _) => Style::Implicit,
+            _ => Style::Whole,
+        }
     }
 }
 
-fn map(table: DeTable<'_>, lines: &Lines) -> Value {
+fn map(table: DeTable<'_>, lines: &Lines<'_>) -> Value {
     let entry = |(key, value): (toml::Spanned<std::borrow::Cow<'_, str>>, toml::Spanned<DeValue<'_>>)| {
-        let line = lines.place(key.span().start).0;
-        (key.into_inner().into_owned(), node(value.into_inner(), line, lines))
+        let span = key.span();
+        (key.into_inner().into_owned(), node(value, span.start, span.end, lines))
     };
     Value::Map(table.into_iter().map(entry).collect())
 }
 
-fn node(value: DeValue<'_>, line: usize, lines: &Lines) -> Node {
+fn node(value: toml::Spanned<DeValue<'_>>, key: usize, key_end: usize, lines: &Lines<'_>) -> Node {
+    let range = value.span();
+    let value = value.into_inner();
+    let style = lines.style(&value, range.start);
+    let span = Span { key, key_end, start: range.start, end: range.end, style };
+    let line = lines.place(key).0;
     let text = |text: String| Value::Text(Zeroizing::new(text));
     let value = match value {
         DeValue::String(string) => text(string.into_owned()),
@@ -60,12 +79,12 @@ fn node(value: DeValue<'_>, line: usize, lines: &Lines) -> Node {
             items
                 .into_iter()
                 .map(|item| {
-                    let line = lines.place(item.span().start).0;
-                    node(item.into_inner(), line, lines)
+                    let start = item.span().start;
+                    node(item, start, start, lines)
                 })
                 .collect(),
         ),
         DeValue::Table(table) => map(table, lines),
     };
-    Node { line, value }
+    Node { line, span, value }
 }

@@ -8,7 +8,34 @@ use zeroize::Zeroizing;
 #[derive(Clone)]
 pub(super) struct Node {
     pub(super) line: usize,
+    pub(super) span: Span,
     pub(super) value: Value,
+}
+
+/// Where an entry stands in the text, in bytes. What is no entry has a key of no length where it starts, and a document has its `---`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Span {
+    pub(super) key: usize,
+    pub(super) key_end: usize,
+    pub(super) start: usize,
+    pub(super) end: usize,
+    pub(super) style: Style,
+}
+
+/// How a value is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Style {
+    /// From its first sign to its last: texts, and lists and maps in brackets.
+    #[default]
+    Whole,
+    /// A list or map of YAML by lines: nothing of its own, only what is in it.
+    Block,
+    /// A table of TOML: a line in brackets, and what is in it.
+    Header,
+    /// A table of TOML that only stands in the names of others.
+    Implicit,
+    /// A reference to what is written elsewhere.
+    Alias,
 }
 
 /// The kinds of values. Text may be a secret, so nothing here has a Debug form.

@@ -43,6 +43,29 @@ pub fn write_private_file(path: &Path, bytes: &[u8], writable: Writable) -> io::
     written
 }
 
+/// Puts other content in place of that of a file, whole or not at all. Owner, mode or access control list, and extended attributes
+/// stay; where the name is a link, it stays one, and what it leads to changes.
+///
+/// # Errors
+/// As `open`, `write`, `fsync` and `rename`, and for a file with several names, of which the others would keep the old content.
+/// The file is as it was.
+pub fn rewrite_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let path = fs::canonicalize(path)?;
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".{}.new", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let mut file = system::files::create_like(&temporary, &path)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    drop(file);
+    let replaced = written.and_then(|()| replace_file(&temporary, &path));
+    if replaced.is_err() {
+        // The error that matters is the first.
+        let _ = fs::remove_file(&temporary);
+    }
+    replaced
+}
+
 /// Why a file that must be private could not be used.
 ///
 /// Each message completes the sentence "`PATH` ...".

@@ -703,4 +703,17 @@ proptest! {
             }
         }
     }
+
+    #[test]
+    fn no_scrub_panics_or_empties_a_file(pieces in pieces()) {
+        let dir = Dir::new();
+        let path = dir.path().join("f");
+        fs::write(&path, &pieces).unwrap();
+        for format in FORMATS {
+            let Ok(found) = import::read(format, &path) else { continue };
+            let scrub = import::scrub(format, &found).unwrap();
+            prop_assert!(!scrub.rewrites.is_empty() || scrub.removed.is_empty());
+            prop_assert!(found.credentials.is_empty() || !scrub.removed.is_empty() || !scrub.stays.is_empty());
+        }
+    }
 }

@@ -18,6 +18,7 @@ mod plugin;
 mod powershell;
 mod reference;
 mod scope;
+mod scrub;
 #[cfg(feature = "secret-service")]
 mod secret_service;
 mod store;

@@ -5,13 +5,16 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 use crate::platform::{FileError, Writable};
+
+/// Largest value of an extended attribute, and of the list of their names (xattr(7)).
+const MAX_ATTRIBUTE: usize = 64 * 1024;
 
 /// Returns `/var/lib/keyring-credential-provider`: on every distribution, Talos and Flatcar included, the place that is
 /// writable and survives a reboot.
@@ -106,6 +109,50 @@ pub fn create_private_file(path: &Path, writable: Writable) -> io::Result<File> 
         Writable::No => 0o400,
     };
     OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
+}
+
+/// Creates a file that must not exist yet, with owner, mode and extended attributes of another one, which must have one name.
+///
+/// # Errors
+/// As `open`, `fchown`, `fchmod` and `fsetxattr`.
+pub(in crate::platform) fn create_like(path: &Path, original: &Path) -> io::Result<File> {
+    let original = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(original)?;
+    let metadata = original.metadata()?;
+    if metadata.nlink() > 1 {
+        return Err(io::Error::other(format!("it has {} names (hard links)", metadata.nlink())));
+    }
+    let file = create_private_file(path, Writable::Yes)?;
+    let made = make_like(&file, &original, &metadata);
+    if made.is_err() {
+        let _ = fs::remove_file(path);
+    }
+    made.map(|()| file)
+}
+
+fn make_like(file: &File, original: &File, metadata: &fs::Metadata) -> io::Result<()> {
+    let mine = file.metadata()?;
+    if (mine.uid(), mine.gid()) != (metadata.uid(), metadata.gid()) {
+        std::os::unix::fs::fchown(file, Some(metadata.uid()), Some(metadata.gid()))?;
+    }
+    file.set_permissions(fs::Permissions::from_mode(metadata.mode() & 0o7777))?;
+    let mut names = vec![0; MAX_ATTRIBUTE];
+    let length = match rustix::fs::flistxattr(original, names.as_mut_slice()) {
+        Ok(length) => length,
+        // File systems without attributes.
+        Err(rustix::io::Errno::NOTSUP) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    // Access control lists and the label of SELinux are among them.
+    for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        let (mut value, mut other) = (vec![0; MAX_ATTRIBUTE], vec![0; MAX_ATTRIBUTE]);
+        let length = rustix::fs::fgetxattr(original, name, value.as_mut_slice())?;
+        let is_same =
+            rustix::fs::fgetxattr(file, name, other.as_mut_slice()).is_ok_and(|mine| other[..mine] == value[..length]);
+        if !is_same {
+            rustix::fs::fsetxattr(file, name, &value[..length], rustix::fs::XattrFlags::empty())?;
+        }
+    }
+    Ok(())
 }
 
 /// Renames `from` over `to` and makes the rename survive a power cut.

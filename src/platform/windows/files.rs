@@ -14,7 +14,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use windows_sys::Win32::Foundation::{
-    ERROR_ACCESS_DENIED, ERROR_SHARING_VIOLATION, GENERIC_READ, GENERIC_WRITE, INVALID_HANDLE_VALUE,
+    ERROR_ACCESS_DENIED, ERROR_INVALID_OWNER, ERROR_SHARING_VIOLATION, GENERIC_READ, GENERIC_WRITE,
+    INVALID_HANDLE_VALUE,
 };
 use windows_sys::Win32::Storage::FileSystem::{
     BY_HANDLE_FILE_INFORMATION, CREATE_NEW, CreateDirectoryW, CreateFileW, FILE_ATTRIBUTE_DIRECTORY,
@@ -134,8 +135,11 @@ pub fn read_private_file(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, 
 /// # Errors
 /// As `CreateFileW`.
 pub fn create_private_file(path: &Path, _writable: Writable) -> io::Result<File> {
+    create_file(path, &Descriptor::new(For::PrivateFile)?)
+}
+
+fn create_file(path: &Path, descriptor: &Descriptor) -> io::Result<File> {
     let name = to_wide(path)?;
-    let descriptor = Descriptor::new(For::PrivateFile)?;
     let attributes = descriptor.attributes();
     // A link that is there already is not followed to a place of somebody else's choice.
     let flags = FILE_ATTRIBUTE_NORMAL | FILE_FLAG_OPEN_REPARSE_POINT;
@@ -148,6 +152,25 @@ pub fn create_private_file(path: &Path, _writable: Writable) -> io::Result<File>
     }
     // SAFETY: the handle was just opened, and nobody else closes it.
     Ok(File::from(unsafe { OwnedHandle::from_raw_handle(handle) }))
+}
+
+/// Creates a file that must not exist yet, with the access control list of another one, which must have one name. Its owner is that
+/// of the other one where this account may give files to that owner.
+///
+/// # Errors
+/// As `GetSecurityInfo` and `CreateFileW`.
+pub(in crate::platform) fn create_like(path: &Path, original: &Path) -> io::Result<File> {
+    let original = open(original, READ_CONTROL | FILE_READ_ATTRIBUTES, 0)?;
+    let links = information(&original)?.nNumberOfLinks;
+    if links > 1 {
+        return Err(io::Error::other(format!("it has {links} names (hard links)")));
+    }
+    match create_file(path, &Descriptor::of(&original, true)?) {
+        Err(error) if error.raw_os_error().map(i32::cast_unsigned) == Some(ERROR_INVALID_OWNER) => {
+            create_file(path, &Descriptor::of(&original, false)?)
+        }
+        created => created,
+    }
 }
 
 /// Renames `from` over `to`, also while others read `to`, and makes the rename survive a power cut.

@@ -69,6 +69,32 @@ impl Descriptor {
         Self::from_sddl(&text.replace("INHERIT", inherit))
     }
 
+    /// Reads the access control list of an open file, and its owner when that is wanted.
+    ///
+    /// # Errors
+    /// As `GetSecurityInfo`.
+    pub(super) fn of(file: &File, with_owner: bool) -> io::Result<Self> {
+        let owner = if with_owner { OWNER_SECURITY_INFORMATION } else { 0 };
+        let mut descriptor: PSECURITY_DESCRIPTOR = ptr::null_mut();
+        // SAFETY: the handle is open, the descriptor's place is ours, and what is not asked for may be null.
+        let code = unsafe {
+            GetSecurityInfo(
+                file.as_raw_handle(),
+                SE_FILE_OBJECT,
+                owner | DACL_SECURITY_INFORMATION,
+                ptr::null_mut(),
+                ptr::null_mut(),
+                ptr::null_mut(),
+                ptr::null_mut(),
+                &raw mut descriptor,
+            )
+        };
+        if code != ERROR_SUCCESS {
+            return Err(io::Error::from_raw_os_error(code.cast_signed()));
+        }
+        Ok(Self(Local(descriptor)))
+    }
+
     /// Reads the text form of a descriptor.
     ///
     /// # Errors
