@@ -18,6 +18,10 @@ pub enum Code {
     StoreUnavailable = 4,
     /// Something else is already there.
     Conflict = 6,
+    /// The kubelet did not come up with a change, which was taken back.
+    RolledBack = 7,
+    /// The kubelet came up neither with a change nor after it was taken back.
+    RollbackFailed = 8,
     /// Needs root or Administrator.
     NeedsPrivilege = 9,
     /// A dry run found something to change.

@@ -28,6 +28,7 @@ pub mod issuer;
 pub mod kubelet;
 pub mod matching;
 pub mod mirror;
+pub mod node;
 pub mod platform;
 pub mod plugin;
 mod process;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::output::{self, Failure, Outcome};
 use super::{Context, Form};
 use crate::exit::Code;
-use crate::kubelet::config::{self, KubeletVersion, System, TOKEN_GATE, Target, Verdict};
+use crate::kubelet::config::{self, Generated, KubeletVersion, System, TOKEN_GATE, Target, Verdict};
 use crate::mirror::Source;
 use crate::{platform, text};
 
@@ -76,20 +76,7 @@ pub(super) fn run(command: &Command, context: &Context) -> Outcome {
 
 fn generate(args: &GenerateArgs, context: &Context) -> Outcome {
     let target = Target::new(args.kubelet_version, system(args.os));
-    let opened = context.store.open()?;
-    // For the image of a mirrored registry, the mirror's credential is answered.
-    let mirrored = opened.mirrors.iter().filter_map(|rule| match &rule.source {
-        Source::Any => None,
-        Source::Registry(scope) => Some(scope),
-    });
-    let stored = opened.credentials.iter().map(|credential| &credential.scope);
-    let scopes = stored.chain(mirrored.filter(|_| !opened.credentials.is_empty()));
-    let store = foreign_store(context.store.dir())?;
-    let Some(generated) = config::generate(scopes, &args.name, target.kubelet, target.system, store) else {
-        let reason = "nothing is stored, and a kubelet refuses a provider without `matchImages`";
-        let failure = Failure::new(Code::NothingStored, anyhow!(reason));
-        return Err(failure.with_remedy("store a credential with `keyring-credential-provider login`"));
-    };
+    let generated = for_stored(context, &args.name, &target)?;
     let yaml = generated.to_yaml();
     if let Some(error) = config::judge_text(&yaml, &target).errors.first() {
         return Err(Failure::new(Code::Usage, anyhow!("the kubelet would refuse it: {error}")));
@@ -101,8 +88,26 @@ fn generate(args: &GenerateArgs, context: &Context) -> Outcome {
     Ok(Code::Done)
 }
 
+/// Makes the configuration for all that is stored.
+pub(super) fn for_stored(context: &Context, name: &str, target: &Target) -> Result<Generated, Failure> {
+    let opened = context.store.open()?;
+    // For the image of a mirrored registry, the mirror's credential is answered.
+    let mirrored = opened.mirrors.iter().filter_map(|rule| match &rule.source {
+        Source::Any => None,
+        Source::Registry(scope) => Some(scope),
+    });
+    let stored = opened.credentials.iter().map(|credential| &credential.scope);
+    let scopes = stored.chain(mirrored.filter(|_| !opened.credentials.is_empty()));
+    let store = foreign_store(context.store.dir())?;
+    config::generate(scopes, name, target.kubelet, target.system, store).ok_or_else(|| {
+        let reason = "nothing is stored, and a kubelet refuses a provider without `matchImages`";
+        let failure = Failure::new(Code::NothingStored, anyhow!(reason));
+        failure.with_remedy("store a credential with `keyring-credential-provider login`")
+    })
+}
+
 /// Returns the store's directory if the plugin would not find it by itself.
-fn foreign_store(dir: &Path) -> anyhow::Result<Option<String>> {
+pub(super) fn foreign_store(dir: &Path) -> anyhow::Result<Option<String>> {
     if dir == platform::default_store_dir() {
         return Ok(None);
     }

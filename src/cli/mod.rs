@@ -8,6 +8,7 @@ mod import;
 mod list;
 mod login;
 mod logout;
+mod node;
 mod output;
 mod store;
 
@@ -70,6 +71,9 @@ enum Command {
     /// Write or judge the configuration that makes a kubelet run this plugin
     #[command(subcommand)]
     Config(config::Command),
+    /// Put the plugin on this node, look after it, take it off again
+    #[command(subcommand)]
+    Node(node::Command),
     /// Write man pages or shell completions
     #[command(subcommand)]
     Generate(generate::Command),
@@ -103,6 +107,7 @@ pub fn main() -> Code {
         Command::Import(args) => import::run(&args, &context),
         Command::Explain(args) => explain::run(&args, &context),
         Command::Config(command) => config::run(&command, &context),
+        Command::Node(command) => node::run(&command, &context),
         Command::Generate(command) => generate::run(&command),
         Command::GetCredentials => {
             Err(Failure::new(Code::Usage, anyhow::anyhow!("`{}` must be the first argument", crate::plugin::VERB)))

@@ -26,7 +26,23 @@ pub use system::identity::{account, is_privileged, machine_id};
 pub use system::keyring::keyring_entry;
 pub use system::mark::{raise_generation_mark, read_generation_mark};
 pub use system::process::end_with_parent;
+pub use system::running::running;
+pub use system::service::control_service;
+pub use system::stage::{create_public_dirs, mode_of, remove_program, replace_program, stage_file};
 pub use system::start::harden_process;
+
+/// A process, as the operating system tells of it.
+#[derive(Clone, Debug)]
+pub struct Running {
+    /// Its number.
+    pub pid: u32,
+    /// When it was started, in a unit that only tells two processes with one number apart.
+    pub started: u64,
+    /// The file that it runs.
+    pub program: Option<String>,
+    /// The program as it was called, and its arguments. They may hold secrets: never print them whole.
+    pub arguments: Vec<String>,
+}
 
 /// Creates a private file, writes it and waits until it is on the disk. What could not be written whole is removed.
 ///

@@ -383,6 +383,13 @@ fn generate_writes_pages_and_completions() {
         "-list",
         "-login",
         "-logout",
+        "-node",
+        "-node-apply",
+        "-node-detect",
+        "-node-plan",
+        "-node-rollback",
+        "-node-uninstall",
+        "-node-verify",
         "-store",
         "-store-init",
         "-store-lock",
@@ -408,9 +415,19 @@ fn help_and_version_are_data() {
         Run::new(0, concat!("keyring-credential-provider ", env!("CARGO_PKG_VERSION"), "\n"), "")
     );
     let help = node.run(&["--help"], "").done();
-    for verb in
-        ["store", "login", "logout", "list", "apply", "import", "explain", "config", "generate", "get-credentials"]
-    {
+    for verb in [
+        "store",
+        "login",
+        "logout",
+        "list",
+        "apply",
+        "import",
+        "explain",
+        "config",
+        "node",
+        "generate",
+        "get-credentials",
+    ] {
         assert!(help.contains(&format!("\n  {verb} ")), "{verb} in\n{help}");
     }
 }

@@ -13,7 +13,7 @@ const LAYERS: [&[&str]; 8] = [
     &["kubelet"],
     &["issuer", "store", "matching"],
     &["provider", "import", "declaration"],
-    &["plugin"],
+    &["plugin", "node"],
     &["cli"],
 ];
 

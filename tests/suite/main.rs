@@ -14,6 +14,8 @@ mod keys;
 mod kubelet_vectors;
 mod leak;
 mod mirrors;
+#[cfg(target_os = "linux")]
+mod node;
 mod plugin;
 mod powershell;
 mod reference;

@@ -375,12 +375,13 @@ fn peer_bug_documented_commands_exist() {
                 .take(2)
                 .collect();
             let [first, ..] = words[..] else { continue };
-            if !["store", "login", "logout", "list", "apply", "import", "config", "explain", "generate"]
+            if !["store", "login", "logout", "list", "apply", "import", "config", "explain", "generate", "node"]
                 .contains(&first)
             {
                 continue;
             }
-            let verbs: Vec<_> = if matches!(first, "store" | "generate" | "config") { words } else { vec![first] };
+            let verbs: Vec<_> =
+                if matches!(first, "store" | "generate" | "config" | "node") { words } else { vec![first] };
             let run = node.run(&[&verbs[..], &["--help"]].concat(), "");
             assert_eq!(run.code, 0, "{file} names `{}`", verbs.join(" "));
         }

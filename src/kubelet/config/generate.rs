@@ -30,7 +30,7 @@ struct GeneratedProvider {
     api_version: &'static str,
     match_images: Vec<String>,
     default_cache_duration: &'static str,
-    args: [&'static str; 1],
+    args: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     env: Option<[Variable; 1]>,
 }
@@ -60,6 +60,17 @@ pub fn generate<'a>(
         // A scope's host is a pattern of the kubelet with the same meaning.
         patterns.insert(domain.to_owned());
     }
+    generate_for(patterns.into_iter().collect(), name, kubelet, system, store)
+}
+
+/// Makes the configuration for these patterns, else as [`generate`]. Returns `None` when there are none.
+pub fn generate_for(
+    patterns: Vec<String>,
+    name: &str,
+    kubelet: KubeletVersion,
+    system: System,
+    store: Option<String>,
+) -> Option<Generated> {
     let needs_extension = system == System::Windows && kubelet < KubeletVersion::LOOK_PATH;
     let extension = if needs_extension && !name.to_ascii_lowercase().ends_with(".exe") { ".exe" } else { "" };
     (!patterns.is_empty()).then(|| Generated {
@@ -68,22 +79,53 @@ pub fn generate<'a>(
         providers: [GeneratedProvider {
             name: format!("{name}{extension}"),
             api_version: ApiVersion::V1.as_str(),
-            match_images: patterns.into_iter().collect(),
+            match_images: patterns,
             default_cache_duration: "0s",
-            args: [kubelet::VERB],
+            args: vec![kubelet::VERB.to_owned()],
             env: store.map(|value| [Variable { name: crate::env::STORE, value }]),
         }],
     })
 }
 
 impl Generated {
+    /// Adds arguments for the plugin, behind its verb.
+    pub fn with_arguments(mut self, arguments: &[String]) -> Self {
+        let [provider] = &mut self.providers;
+        provider.args.extend_from_slice(arguments);
+        self
+    }
+
+    /// Adds a pattern where another one is there.
+    pub fn with_alias(mut self, pattern: &str, alias: &str) -> Self {
+        let [provider] = &mut self.providers;
+        let has = |text: &str| provider.match_images.iter().any(|pattern| pattern == text);
+        if has(pattern) && !has(alias) {
+            provider.match_images.push(alias.to_owned());
+        }
+        self
+    }
+
     /// Writes YAML. Every value that comes from outside is quoted.
     pub fn to_yaml(&self) -> String {
+        let mut lines =
+            vec![format!("apiVersion: {}", self.api_version), format!("kind: {}", self.kind), "providers:".to_owned()];
+        lines.extend(self.provider_lines());
+        lines.join("\n") + "\n"
+    }
+
+    /// Returns the provider as JSON, indented by two blanks a level.
+    ///
+    /// # Errors
+    /// As serde_json, which has none for what this is made of.
+    pub fn provider_json(&self) -> serde_json::Result<String> {
+        let [provider] = &self.providers;
+        serde_json::to_string_pretty(provider)
+    }
+
+    /// Returns the provider as the lines of an item of a YAML list.
+    pub fn provider_lines(&self) -> Vec<String> {
         let [provider] = &self.providers;
         let mut lines = vec![
-            format!("apiVersion: {}", self.api_version),
-            format!("kind: {}", self.kind),
-            "providers:".to_owned(),
             format!("- name: {}", quote(&provider.name)),
             format!("  apiVersion: {}", provider.api_version),
             "  matchImages:".to_owned(),
@@ -99,7 +141,7 @@ impl Generated {
                 lines.push(format!("    value: {}", quote(&variable.value)));
             }
         }
-        lines.join("\n") + "\n"
+        lines
     }
 }
 

@@ -8,6 +8,7 @@
 mod binaries;
 mod generate;
 mod go;
+mod merge;
 mod tree;
 mod validate;
 mod warn;
@@ -20,7 +21,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-pub use generate::{Generated, generate};
+pub use generate::{Generated, generate, generate_for};
+pub use merge::{MergeError, Merged, Position, Provider as ProviderSummary, merge, providers, remove, summarize};
 use wire::{Decoded, Provider};
 
 /// Largest file that is read. A configuration has a few KiB.
@@ -49,6 +51,11 @@ impl KubeletVersion {
     /// Returns every version, oldest first.
     pub fn all() -> impl Iterator<Item = Self> {
         (Self::OLDEST.0..=Self::NEWEST.0).map(Self)
+    }
+
+    /// Returns whether this kubelet finds `NAME.exe` for `NAME` on Windows.
+    pub fn finds_extension(self) -> bool {
+        self >= Self::LOOK_PATH
     }
 
     fn is_strict(self) -> bool {
@@ -172,6 +179,14 @@ pub fn judge(path: &Path, bin_dir: Option<&Path>, target: &Target) -> Result<Ver
 pub fn judge_text(text: &str, target: &Target) -> Verdict {
     let mut verdict = Verdict::default();
     judge_files(&[ConfigFile { path: PathBuf::from("-"), bytes: text.into() }], target, &mut verdict);
+    verdict
+}
+
+/// Judges the texts of the files of a directory, in its order.
+pub fn judge_texts(files: impl IntoIterator<Item = (PathBuf, Vec<u8>)>, target: &Target) -> Verdict {
+    let mut verdict = Verdict::default();
+    let files: Vec<ConfigFile> = files.into_iter().map(|(path, bytes)| ConfigFile { path, bytes }).collect();
+    judge_files(&files, target, &mut verdict);
     verdict
 }
 

@@ -7,4 +7,7 @@ pub(super) mod identity;
 pub(super) mod keyring;
 pub(super) mod mark;
 pub(super) mod process;
+pub(super) mod running;
+pub(super) mod service;
+pub(super) mod stage;
 pub(super) mod start;

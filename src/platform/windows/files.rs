@@ -218,7 +218,7 @@ pub fn open_reply() -> io::Result<File> {
     Ok(File::from(io::stdout().as_handle().try_clone_to_owned()?))
 }
 
-fn create_dir(path: &Path, what: For) -> io::Result<()> {
+pub(super) fn create_dir(path: &Path, what: For) -> io::Result<()> {
     let name = to_wide(path)?;
     let descriptor = Descriptor::new(what)?;
     let attributes = descriptor.attributes();

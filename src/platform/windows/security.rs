@@ -10,11 +10,13 @@ use std::slice;
 use windows_sys::Win32::Foundation::{ERROR_SUCCESS, LocalFree};
 use windows_sys::Win32::Security::Authorization::{
     ConvertStringSecurityDescriptorToSecurityDescriptorW, ConvertStringSidToSidW, GetSecurityInfo, SDDL_REVISION_1,
-    SE_FILE_OBJECT,
+    SE_FILE_OBJECT, SetSecurityInfo,
 };
 use windows_sys::Win32::Security::{
-    ACL, CheckTokenMembership, DACL_SECURITY_INFORMATION, GetLengthSid, GetTokenInformation, LookupAccountSidW,
-    OWNER_SECURITY_INFORMATION, PSECURITY_DESCRIPTOR, PSID, SECURITY_ATTRIBUTES, TOKEN_QUERY, TOKEN_USER, TokenUser,
+    ACL, CheckTokenMembership, DACL_SECURITY_INFORMATION, GetLengthSid, GetSecurityDescriptorControl,
+    GetTokenInformation, LookupAccountSidW, OWNER_SECURITY_INFORMATION, PROTECTED_DACL_SECURITY_INFORMATION,
+    PSECURITY_DESCRIPTOR, PSID, SE_DACL_PROTECTED, SECURITY_ATTRIBUTES, TOKEN_QUERY, TOKEN_USER, TokenUser,
+    UNPROTECTED_DACL_SECURITY_INFORMATION,
 };
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
 use windows_sys::w;
@@ -158,6 +160,53 @@ pub(super) fn access_of(file: &File) -> io::Result<Access> {
     // SAFETY: `AclSize` counts the header and every entry.
     let list = size.map(|size| unsafe { slice::from_raw_parts(list.cast::<u8>(), size) });
     Access::parse(owner, list).map_err(|reason| io::Error::new(io::ErrorKind::InvalidData, reason))
+}
+
+/// Gives an open file the access control list of another.
+///
+/// # Errors
+/// As `GetSecurityInfo` and `SetSecurityInfo`.
+pub(super) fn copy_list(from: &File, to: &File) -> io::Result<()> {
+    let mut list: *mut ACL = ptr::null_mut();
+    let mut descriptor: PSECURITY_DESCRIPTOR = ptr::null_mut();
+    // SAFETY: the handle is open, and every place is ours; those that are not asked for may be null.
+    let code = unsafe {
+        GetSecurityInfo(
+            from.as_raw_handle(),
+            SE_FILE_OBJECT,
+            DACL_SECURITY_INFORMATION,
+            ptr::null_mut(),
+            ptr::null_mut(),
+            &raw mut list,
+            ptr::null_mut(),
+            &raw mut descriptor,
+        )
+    };
+    if code != ERROR_SUCCESS {
+        return Err(io::Error::from_raw_os_error(code.cast_signed()));
+    }
+    // The list points into it.
+    let descriptor = Local(descriptor);
+    let (mut control, mut revision) = (0, 0);
+    // SAFETY: the descriptor is alive, and both places are ours.
+    let done = unsafe { GetSecurityDescriptorControl(descriptor.0, &raw mut control, &raw mut revision) };
+    check(done)?;
+    let is_protected = control & SE_DACL_PROTECTED != 0;
+    let inheritance =
+        if is_protected { PROTECTED_DACL_SECURITY_INFORMATION } else { UNPROTECTED_DACL_SECURITY_INFORMATION };
+    // SAFETY: the handle is open for this, and the list is alive as long as the descriptor.
+    let code = unsafe {
+        SetSecurityInfo(
+            to.as_raw_handle(),
+            SE_FILE_OBJECT,
+            DACL_SECURITY_INFORMATION | inheritance,
+            ptr::null_mut(),
+            ptr::null_mut(),
+            list,
+            ptr::null(),
+        )
+    };
+    if code == ERROR_SUCCESS { Ok(()) } else { Err(io::Error::from_raw_os_error(code.cast_signed())) }
 }
 
 /// Returns whether this process acts as a member of Administrators, as SYSTEM does. For an administrator whose token User
