@@ -107,10 +107,8 @@ chmod 700 "$copy"
 
 if [ -n "$make_store" ]; then
     code=0
-    said=$("$copy" store init ${key_source:+--key-source "$key_source"} 2>&1) || code=$?
-    # 6: there is one, and it stays.
-    [ "$code" = 6 ] || echo "$said" >&2
-    [ "$code" = 0 ] || [ "$code" = 6 ] || exit "$code"
+    "$copy" store init --if-missing ${key_source:+--key-source "$key_source"} || code=$?
+    [ "$code" = 0 ] || exit "$code"
 fi
 
 code=0

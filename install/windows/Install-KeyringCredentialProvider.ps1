@@ -71,9 +71,8 @@ Assert-Host
 $Binary = Find-Program -Binary $Binary
 $held = Open-Program -Binary $Binary -Sha256 $Sha256
 try {
-    $store = Join-Path -Path $env:ProgramData -ChildPath 'keyring-credential-provider\credentials.sealed'
-    if (-not $NoStore -and -not $DryRun -and -not (Test-Path -LiteralPath $store)) {
-        $code = Invoke-AsLocalSystem -Binary $Binary -Arguments 'store init'
+    if (-not $NoStore -and -not $DryRun) {
+        $code = Invoke-AsLocalSystem -Binary $Binary -Arguments 'store init --if-missing'
         if ($code -ne 0) {
             Stop-Script 1 "store init ended with $code, run as LocalSystem" 'run it in a shell of LocalSystem to see why'
         }

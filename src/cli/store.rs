@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::output::{self, Failure, Outcome};
 use super::{Context, Form};
 use crate::exit::Code;
-use crate::store::{InitOptions, KeySource, RekeyOptions, SystemdKey};
+use crate::store::{self, InitOptions, KeySource, RekeyOptions, SystemdKey};
 use crate::time;
 
 #[derive(clap::Subcommand)]
@@ -21,6 +21,9 @@ pub(super) enum Command {
         /// How long a data key that is slow to unseal stays in root's kernel keyring; `0` for not at all
         #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = duration)]
         data_key_cache: Duration,
+        /// Leave a store that is there as it is, and call it done
+        #[arg(long)]
+        if_missing: bool,
     },
     /// Describe the store, and say whether it opens
     Status,
@@ -45,8 +48,8 @@ pub(super) enum Command {
 
 pub(super) fn run(command: Command, context: &Context) -> Outcome {
     match command {
-        Command::Init { key_source, systemd_key, data_key_cache } => {
-            init(&InitOptions { key_source, systemd_key, data_key_cache }, context)
+        Command::Init { key_source, systemd_key, data_key_cache, if_missing } => {
+            init(&InitOptions { key_source, systemd_key, data_key_cache }, if_missing, context)
         }
         Command::Status => status(context),
         Command::Rekey { key_source, systemd_key, accept_rollback, accept_node } => {
@@ -56,9 +59,17 @@ pub(super) fn run(command: Command, context: &Context) -> Outcome {
     }
 }
 
-fn init(options: &InitOptions, context: &Context) -> Outcome {
-    let source = context.store.init(options)?;
+fn init(options: &InitOptions, if_missing: bool, context: &Context) -> Outcome {
     let dir = context.store.dir().display();
+    let source = match context.store.init(options) {
+        Err(store::Error::Exists { .. }) if if_missing => {
+            // Not opened: whether it can be is the business of `store status`.
+            let object = serde_json::json!({ "directory": dir.to_string(), "keySource": null });
+            output::report(context.form, &object, &format!("the store at `{dir}` stays as it is"))?;
+            return Ok(Code::Done);
+        }
+        source => source?,
+    };
     let object = serde_json::json!({ "directory": dir.to_string(), "keySource": source.name() });
     output::report(context.form, &object, &format!("made a store at `{dir}`, its key in `{source}`"))?;
     Ok(Code::Done)

@@ -13,6 +13,7 @@ mod install;
 mod keys;
 mod kubelet_vectors;
 mod leak;
+mod manifests;
 mod mirrors;
 #[cfg(target_os = "linux")]
 mod node;

@@ -420,3 +420,22 @@ fn the_whole_format_is_pinned() {
         ]
     );
 }
+
+#[test]
+fn init_leaves_a_store_that_is_there() {
+    let node = Node::with(&["r.test"]);
+    let before = fs::read(node.sealed()).unwrap();
+    let dir = node.store().display().to_string();
+    let refused = format!("error: there is a store at `{dir}` already\nhint: use it, or remove the directory first\n");
+    assert_eq!(node.run(&["store", "init"], ""), Run::new(6, "", &refused));
+    let kept = format!("the store at `{dir}` stays as it is\n");
+    assert_eq!(node.run(&["store", "init", "--if-missing"], ""), Run::new(0, "", &kept));
+    let object = format!("{{\"directory\":\"{dir}\",\"keySource\":null}}\n");
+    let json = node.run(&["store", "init", "--if-missing", "--output", "json"], "").done();
+    assert_eq!(json.split_whitespace().collect::<String>() + "\n", object);
+    assert_eq!(fs::read(node.sealed()).unwrap(), before);
+    // What is there and does not open is not replaced either.
+    fs::write(node.sealed(), "rotten").unwrap();
+    assert_eq!(node.run(&["store", "init", "--if-missing"], ""), Run::new(0, "", &kept));
+    assert_eq!(fs::read(node.sealed()).unwrap(), b"rotten");
+}
