@@ -36,16 +36,17 @@ test: lint test-rust test-secret-service test-kubelet test-dist test-fuzz
 # asks the kernel keyring.
 test-rust: build
 	@set -eu; lines=$$(tests/windows/build.sh); eval "$$lines"; export KCP_WINDOWS_BINARY KCP_WINE_PREFIX; \
-	$(CARGO) test --locked
+	KCP_RELEASE_BINARY="$(BINARY)" $(CARGO) test --locked
 
 # The cargo feature, against a real desktop keyring.
 test-secret-service:
 	@tests/tools.sh secret-service
 	$(CARGO) test --locked --features secret-service --test suite -- secret_service::
 
-# The kubelet's own code asks the built program.
+# The kubelet's own code asks the built program, and the one for Windows under Wine.
 test-kubelet: build
-	@set -eu; go=$$(tests/tools.sh kubelet | tail -n 1); cd tests/kubelet; \
+	@set -eu; go=$$(tests/tools.sh kubelet | tail -n 1); \
+	lines=$$(tests/windows/build.sh); eval "$$lines"; export KCP_WINDOWS_BINARY KCP_WINE_PREFIX; cd tests/kubelet; \
 	KCP_BINARY="$(BINARY)" KCP_VECTORS="$(CURDIR)/tests/data/kubelet.json" "$$go" test -count=1 ./...
 
 # The packing, with the unoptimised Windows program that the other tests have built.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::auth::Dialect;
 use super::gather::{At, Gather};
 use super::paths::{self, Base};
-use super::tree::{Node, Syntax, Value};
+use super::tree::{Node, Syntax};
 use super::{Error, Import, Outcome, file, hosts_toml, registries_yaml, toml};
 
 /// Where versions 2 and 3 keep the registries.
@@ -145,13 +145,9 @@ fn config_path(gather: &mut Gather, at: &At, node: &Node, named: &mut Named) {
         return;
     };
     paths_in(text).for_each(|path| {
-        paths::check(gather, at, &path_node(node, path), Base::Program);
+        paths::check(gather, at, path, Base::Program);
         named.directories.push((at.clone(), path.to_owned()));
     });
-}
-
-fn path_node(list: &Node, path: &str) -> Node {
-    Node { value: Value::Text(path.to_owned().into()), ..*list }
 }
 
 fn paths_in(text: &str) -> impl Iterator<Item = &str> {

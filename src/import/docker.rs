@@ -21,13 +21,14 @@ pub(super) fn import(gather: &mut Gather, at: &At, root: &Node) {
         return;
     }
     if is_legacy(root) {
-        auths(gather, at, root);
+        auths(gather, at, root, false);
         return;
     }
+    let has_helper = ["credsStore", "credHelpers"].iter().any(|key| root.get(key).is_some_and(|node| !node.is_empty()));
     for (name, node) in root.entries() {
         let at = at.child(name, node);
         match name.as_str() {
-            "auths" => auths(gather, &at, node),
+            "auths" => auths(gather, &at, node, has_helper),
             "credsStore" => helper(gather, &at),
             "credHelpers" => {
                 for (host, node) in node.entries() {
@@ -45,8 +46,8 @@ pub(super) fn is_legacy(root: &Node) -> bool {
     root.get("auths").is_none() && root.entries().iter().any(|(_, node)| is_login(node))
 }
 
-/// Takes over the logins.
-pub(super) fn auths(gather: &mut Gather, at: &At, node: &Node) {
+/// Takes over the logins. An empty one is kept by a credential helper, where the file names one.
+pub(super) fn auths(gather: &mut Gather, at: &At, node: &Node, has_helper: bool) {
     gather.is_map(at, node, "a map of registries");
     for (name, value) in node.entries() {
         let at = at.child(name, value);
@@ -56,9 +57,15 @@ pub(super) fn auths(gather: &mut Gather, at: &At, node: &Node) {
             continue;
         }
         if value.is_empty() && value.is_map_or_null() {
-            let message =
-                "is empty, so the login is kept by a credential helper; log in with a user name and password here";
-            gather.warning(&at, Outcome::Ignored, "credential-helper", message);
+            if has_helper {
+                let message =
+                    "is empty, so the login is kept by a credential helper; log in with a user name and password here";
+                gather.warning(&at, Outcome::Ignored, "credential-helper", message);
+            } else {
+                let message =
+                    "holds no login; a kubelet that reads this file pulls from there without one, so remove it";
+                gather.warning(&at, Outcome::Ignored, "empty-login", message);
+            }
             continue;
         }
         match gather.scope(&at, name) {

@@ -17,6 +17,7 @@ use crate::mirror::{self, MirrorRule, Policy, Source};
 use crate::scope::Scope;
 use crate::secret::Secret;
 use crate::text;
+use crate::windows_path::WindowsPath;
 
 /// Longest part of a key that is shown.
 const MAX_SHOWN: usize = 200;
@@ -57,6 +58,9 @@ pub(super) struct Gather {
     findings: Vec<(usize, Finding)>,
     texts: Vec<Text>,
     logins: Vec<Login>,
+    /// Files with paths of Windows, and paths that mean a file on any drive there.
+    on_windows: BTreeSet<usize>,
+    rooted: Vec<(At, String)>,
 }
 
 impl At {
@@ -108,6 +112,8 @@ impl Gather {
             findings: Vec::new(),
             texts: Vec::new(),
             logins: Vec::new(),
+            on_windows: BTreeSet::new(),
+            rooted: Vec::new(),
         }
     }
 
@@ -191,6 +197,23 @@ impl Gather {
     pub(super) fn setting(&mut self, at: &At) {
         let message = "stays in the configuration it is in; a credential store cannot hold it";
         self.info(at, Outcome::NotRepresentable, "setting", message);
+    }
+
+    /// Reports a setting that names a file.
+    pub(super) fn file_setting(&mut self, at: &At, path: &str) {
+        let path = text::sanitize(path, MAX_SHOWN);
+        let message = format!("`{path}` is for the container runtime, and stays in the configuration it is in");
+        self.info(at, Outcome::NotRepresentable, "setting", message);
+    }
+
+    /// Notes that a file is one of a Windows machine.
+    pub(super) fn windows_path(&mut self, at: &At) {
+        self.on_windows.insert(at.file);
+    }
+
+    /// Notes a path from `/`, which has no drive if the file is one of a Windows machine.
+    pub(super) fn rooted_path(&mut self, at: &At, path: &str) {
+        self.rooted.push((at.clone(), path.to_owned()));
     }
 
     /// Returns the scope of a host that stands as a key, or reports why there is none.
@@ -372,6 +395,11 @@ impl Gather {
         let mut rules = Vec::new();
         for mirror in std::mem::take(&mut self.mirrors) {
             rules.extend(self.rule(mirror, has_any));
+        }
+        for (at, path) in std::mem::take(&mut self.rooted) {
+            if let (true, Err(error)) = (self.on_windows.contains(&at.file), WindowsPath::parse(&path)) {
+                self.warning(&at, Outcome::Ignored, "bad-path", format!("the path {error}"));
+            }
         }
         if self.findings.is_empty() && !self.files.is_empty() {
             let at = At { file: 0, line: None, key: String::new(), outer: None, place: Place::Entry(0) };

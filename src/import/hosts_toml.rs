@@ -84,8 +84,7 @@ fn settings(gather: &mut Gather, at: &At, node: &Node, known: &[&str], url: Opti
             "server" | "host" if known.contains(&key.as_str()) => {}
             "capabilities" => {}
             "ca" | "client" => {
-                gather.setting(&at);
-                paths::check(gather, &at, value, Base::File);
+                paths::setting(gather, &at, value, Base::File);
             }
             "rewrite" => registries_yaml::rewrite(gather, &at),
             "header" => {

@@ -89,7 +89,7 @@ fn secret(gather: &mut Gather, at: &At, root: &Node) {
     gather.duplicates(&at, &parsed);
     for document in &parsed.documents {
         match key {
-            DOCKERCFG => docker::auths(gather, &at, document),
+            DOCKERCFG => docker::auths(gather, &at, document, false),
             _ => docker::import(gather, &at, document),
         }
     }

@@ -14,22 +14,35 @@ pub(super) enum Base {
     Program,
 }
 
-/// Judges one path or a list of them, and lists of lists.
-pub(super) fn check(gather: &mut Gather, at: &At, node: &Node, base: Base) {
-    if let Some(path) = node.text() {
-        check_one(gather, at, path, base);
-    }
+/// Reports a setting that names a file or several, and judges their paths.
+pub(super) fn setting(gather: &mut Gather, at: &At, node: &Node, base: Base) {
     for (index, item) in node.items().iter().enumerate() {
-        check(gather, &at.item(index, item), item, base);
+        setting(gather, &at.item(index, item), item, base);
+    }
+    match node.text().and_then(spelled) {
+        Some(path) => gather.file_setting(at, &path),
+        None if node.items().is_empty() => gather.setting(at),
+        None => {}
+    }
+    if let Some(path) = node.text() {
+        check(gather, at, path, base);
     }
 }
 
-fn check_one(gather: &mut Gather, at: &At, path: &str, base: Base) {
+/// Returns an absolute path as its own system spells it, and nothing for what may be no path at all.
+fn spelled(path: &str) -> Option<String> {
+    if looks_windows(path) {
+        WindowsPath::parse(path).ok().map(|path| path.to_string())
+    } else {
+        (path.starts_with('/') && !path.contains(deceives)).then(|| path.to_owned())
+    }
+}
+
+/// Judges a path.
+pub(super) fn check(gather: &mut Gather, at: &At, path: &str, base: Base) {
     if path.is_empty() {
         return;
     }
-    // `"C:\Program"` is a paragraph separator in YAML, `"\_"` a blank, `"\N"` and `"\L"` line breaks.
-    let deceives = |c: char| c.is_control() || matches!(c, '\u{a0}' | '\u{2028}' | '\u{2029}');
     if let Some(position) = path.chars().position(deceives) {
         let message = format!(
             "the path has a control character at position {}; in double quotes `\\` starts an escape, so \
@@ -41,12 +54,16 @@ fn check_one(gather: &mut Gather, at: &At, path: &str, base: Base) {
         return;
     }
     if !looks_windows(path) {
+        if path.starts_with('/') {
+            gather.rooted_path(at, path);
+        }
         if !path.starts_with('/') && base == Base::Program {
             let message = "the path is relative, so it depends on the program that reads it; write it from `/`";
             gather.warning(at, Outcome::Ignored, "relative-path", message);
         }
         return;
     }
+    gather.windows_path(at);
     match WindowsPath::parse(path) {
         Err(error) => gather.warning(at, Outcome::Ignored, "bad-path", format!("the path {error}")),
         Ok(path) => {
@@ -62,6 +79,11 @@ fn check_one(gather: &mut Gather, at: &At, path: &str, base: Base) {
             }
         }
     }
+}
+
+/// `"C:\Program"` is a paragraph separator in YAML, `"\_"` a blank, `"\N"` and `"\L"` line breaks.
+fn deceives(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{a0}' | '\u{2028}' | '\u{2029}')
 }
 
 /// Returns whether a text is a Windows path, good or bad, rather than one of Unix.

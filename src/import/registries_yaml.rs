@@ -129,9 +129,10 @@ pub(super) fn tls(gather: &mut Gather, at: &At, node: &Node, known: &[&str]) {
             gather.unknown_key(&at, key, known);
             continue;
         }
-        gather.setting(&at);
         if key.ends_with("_file") {
-            paths::check(gather, &at, value, Base::Program);
+            paths::setting(gather, &at, value, Base::Program);
+        } else {
+            gather.setting(&at);
         }
     }
 }

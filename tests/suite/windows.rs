@@ -323,6 +323,51 @@ fn a_declaration_names_password_files_as_windows_names_files() {
 }
 
 #[test]
+fn the_file_that_rke2_ignored_is_imported_and_scrubbed() {
+    let Some(machine) = Machine::with_store() else { return };
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/import");
+    let read = |name: &str| fs::read_to_string(samples.join(name)).unwrap();
+    let crlf = |text: &str| utf16_with_mark(&text.replace('\n', "\r\n"));
+    let (on_disk, path) = (machine.on_disk("registries.yaml"), machine.path("registries.yaml"));
+    fs::write(&on_disk, crlf(&read("registries/rke2-windows.yaml"))).unwrap();
+
+    // Its report is that of every other system, file by file of TLS, but for the name of the file itself.
+    let mut expected: Value = serde_json::from_str(&read("reports/registries-rke2-windows.yaml.json")).unwrap();
+    expected["credentials"][0]["origin"]["file"] = json!(path);
+    let run = machine.run(&["import", "registries-yaml", &path, "--dry-run", "--output", "json"], "");
+    assert_eq!((run.code, run.stderr.as_str()), (10, ""));
+    assert_eq!(serde_json::from_str::<Value>(&run.stdout).unwrap(), expected);
+
+    let run = machine.run(&["import", "auto", &path, "--scrub"], "");
+    assert_eq!(run.code, 0, "{run:#?}");
+    let done = format!(
+        "stored 1 of 1 credentials and 1 of 1 mirror rules; the others are there already\nremoved a credential from `{path}`\n"
+    );
+    assert!(run.stderr.ends_with(&done), "{run:#?}");
+    assert_eq!(fs::read(&on_disk).unwrap(), crlf(&read("scrubbed/registries-rke2-windows.yaml")));
+    let login = r#"{"username":"EXAMPLE\\svc-pull","password":"fake\\not\\a\\path"}"#;
+    for (image, host) in
+        [("docker.io/library/nginx", "docker.io"), ("harbor.example.test/hub/nginx", "harbor.example.test")]
+    {
+        let auth = format!(r#""{host}":{login}"#);
+        assert_eq!(machine.ask(image), Run::new(0, &answer("v1", "Registry", "0s", &auth), ""));
+    }
+    let nothing = Run::new(0, &answer("v1", "Image", "0s", ""), "");
+    assert_eq!(machine.ask("registry.example.test:5000/app"), nothing);
+
+    // A file that is held by another name is not replaced.
+    fs::write(&on_disk, read("registries/rke2-windows.yaml")).unwrap();
+    fs::hard_link(&on_disk, machine.on_disk("other")).unwrap();
+    let run = machine.run(&["import", "auto", &path, "--scrub"], "");
+    let error = format!(
+        "error: cannot rewrite `{path}`, which is as it was\n  caused by: it has 2 names (hard links)\n\
+         hint: what was imported is stored; remove it from the file by hand, or try again when it can be written\n"
+    );
+    assert!(run.code == 1 && run.stderr.ends_with(&error), "{run:#?}");
+    assert_eq!(fs::read_to_string(&on_disk).unwrap(), read("registries/rke2-windows.yaml"));
+}
+
+#[test]
 fn every_spelling_of_a_path_names_the_same_store() {
     let Some(machine) = Machine::with_store() else { return };
     machine.login("r.test", "bob", "s3cret");
