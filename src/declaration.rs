@@ -29,10 +29,10 @@ pub struct Declaration {
 pub struct DeclaredCredential {
     /// Which images it is for.
     pub scope: Scope,
-    /// User name.
-    pub username: String,
-    /// File with the secret: UTF-8, or UTF-16 with a byte order mark.
-    pub password_file: PathBuf,
+    /// User name; some issuers take none.
+    pub username: Option<String>,
+    /// File with the secret: UTF-8, or UTF-16 with a byte order mark; some issuers take none.
+    pub password_file: Option<PathBuf>,
     /// What turns the secret into the answer.
     pub issuer: Issuer,
     /// Settings of the issuer.
@@ -121,8 +121,8 @@ struct Wire {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct WireCredential {
     scope: String,
-    username: String,
-    password_file: PathBuf,
+    username: Option<String>,
+    password_file: Option<PathBuf>,
     issuer: Option<String>,
     #[serde(default)]
     settings: BTreeMap<String, String>,

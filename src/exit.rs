@@ -16,6 +16,8 @@ pub enum Code {
     NothingStored = 3,
     /// The store could not be opened.
     StoreUnavailable = 4,
+    /// An issuer refused, or could not be reached.
+    Refused = 5,
     /// Something else is already there.
     Conflict = 6,
     /// The kubelet did not come up with a change, which was taken back.

@@ -1,16 +1,17 @@
 //! What the kubelet runs at every pull: read, answer, write, within a deadline.
 //!
-//! No command line parser, no YAML, no async runtime and no network on this path.
+//! No command line parser, no YAML and no async runtime on this path, and no network unless the issuer of the chosen credential
+//! has to be asked.
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::panic;
 use std::path::PathBuf;
 use std::process;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::exit::Code;
-use crate::issuer::IssuerError;
+use crate::issuer::{IssuerError, Issuing};
 use crate::kubelet::request::{CredentialProviderRequest, RequestError};
 use crate::platform;
 use crate::provider;
@@ -38,11 +39,12 @@ pub fn main(arguments: &[OsString]) -> Code {
         // Whatever it waits for then: the kubelet's end of a pipe, a disk, a key store.
         let seconds = options.timeout.as_secs();
         let remedy = "run `keyring-credential-provider explain` on the node";
+        let deadline = Instant::now() + options.timeout;
         platform::end_process_after(options.timeout, line(&format!("no answer within {seconds} seconds; {remedy}")));
         let store = Store::at(options.store);
         let input = platform::open_request().map_err(RequestError::Read)?;
         let output = platform::open_reply().map_err(PluginError::Write)?;
-        run(input, output, &store, time::now())
+        run(input, output, &store, time::now(), deadline)
     });
     match result {
         Ok(()) => Code::Done,
@@ -53,18 +55,32 @@ pub fn main(arguments: &[OsString]) -> Code {
     }
 }
 
-/// Answers one request.
+/// Answers one request at the time `now`, in seconds since 1970; issuers are asked until shortly before `deadline`.
 ///
 /// # Errors
 /// [`PluginError`]; nothing was written then, unless writing itself failed.
-pub fn run(input: impl Read, output: impl Write, store: &Store, now: i64) -> Result<(), PluginError> {
+pub fn run(
+    input: impl Read,
+    output: impl Write,
+    store: &Store,
+    now: i64,
+    deadline: Instant,
+) -> Result<(), PluginError> {
     let request = CredentialProviderRequest::read(input)?;
     let registry = request.image.domain();
     let opened = store
         .open_for(Some(&request.image))
         .map_err(|source| PluginError::Store { registry: registry.to_owned(), source })?;
-    let response = provider::provide(request.api_version, &request.image, &opened.credentials, &opened.mirrors, now)
-        .map_err(|source| PluginError::Issuer { registry: registry.to_owned(), source })?;
+    let issuing = Issuing {
+        now,
+        registry,
+        service_account: request.service_account.as_ref(),
+        tokens: Some(&opened.tokens),
+        deadline: Some(deadline),
+    };
+    let response =
+        provider::provide(request.api_version, &request.image, &opened.credentials, &opened.mirrors, &issuing)
+            .map_err(|source| PluginError::Issuer { registry: registry.to_owned(), source })?;
     response.write_to(output).map_err(PluginError::Write)
 }
 
@@ -87,7 +103,7 @@ pub enum PluginError {
         source: store::Error,
     },
     /// A credential is stored but could not be issued.
-    #[error("{registry}: {source}; run `keyring-credential-provider login {registry}` on the node")]
+    #[error("{registry}: {source}; {}", source.remedy(registry))]
     Issuer {
         /// Registry of the image.
         registry: String,

@@ -1,16 +1,16 @@
-//! From an image and what is stored to an answer. Pure: no I/O, no clock.
+//! From an image and what is stored to an answer. No clock of its own; network and token cache only as [`Issuing`] allows.
 
 use std::time::Duration;
 
 use crate::credential::{Credential, Issued};
-use crate::issuer::{self, IssuerError};
+use crate::issuer::{self, IssuerError, Issuing};
 use crate::kubelet::ApiVersion;
 use crate::kubelet::response::{CacheKeyType, CredentialProviderResponse};
 use crate::matching::{self, Choice};
 use crate::mirror::MirrorRule;
 use crate::reference::{self, Reference};
 
-/// Answers for `image` at the time `now`, in seconds since 1970.
+/// Answers for `image`.
 ///
 /// The auth key is the image's registry exactly as the request spells it, or the whole image where only some paths of the
 /// registry have a credential; the kubelet would otherwise use the answer for other repositories, by its cache and by its
@@ -24,10 +24,10 @@ pub fn provide(
     image: &Reference,
     credentials: &[Credential],
     mirrors: &[MirrorRule],
-    now: i64,
+    issuing: &Issuing<'_>,
 ) -> Result<CredentialProviderResponse, IssuerError> {
-    let Choice { chain, registry_has_paths, .. } = matching::choose(image, credentials, mirrors);
-    let issued = issue_all(&chain, now)?;
+    let Choice { chain, registry_has_paths, rule, .. } = matching::choose(image, credentials, mirrors);
+    let issued = issue_all(image, &chain, rule, issuing)?;
     // An empty answer is for this image only, and not kept: it would starve later pulls (kubernetes#92326).
     let cache_key_type =
         if registry_has_paths || issued.is_empty() { CacheKeyType::Image } else { CacheKeyType::Registry };
@@ -37,10 +37,16 @@ pub fn provide(
 }
 
 /// Issues what can be issued; a dead credential must not take a live one of the same chain with it.
-fn issue_all(chain: &[&Credential], now: i64) -> Result<Vec<Issued>, IssuerError> {
+fn issue_all(
+    image: &Reference,
+    chain: &[&Credential],
+    rule: Option<&MirrorRule>,
+    issuing: &Issuing<'_>,
+) -> Result<Vec<Issued>, IssuerError> {
     let (mut issued, mut first_error) = (Vec::with_capacity(chain.len()), None);
     for credential in chain {
-        match issuer::issue(credential, now) {
+        let registry = registry(image, credential, rule);
+        match issuer::issue(credential, &issuing.for_registry(&registry)) {
             Ok(one) => issued.push(one),
             Err(error) => first_error = first_error.or(Some(error)),
         }
@@ -49,6 +55,14 @@ fn issue_all(chain: &[&Credential], now: i64) -> Result<Vec<Issued>, IssuerError
         Some(error) if issued.is_empty() => Err(error),
         _ => Ok(issued),
     }
+}
+
+/// Returns the registry that a chosen credential is for: the image's own, or the first mirror that it fits.
+pub fn registry(image: &Reference, credential: &Credential, rule: Option<&MirrorRule>) -> String {
+    let fits = |image: &Reference| credential.scope.fit(image).is_ok();
+    let on_mirrors = rule.into_iter().flat_map(|rule| rule.images(image));
+    let of = [image.clone()].into_iter().chain(on_mirrors).find(fits);
+    of.map_or_else(|| image.domain().to_owned(), |image| image.domain().to_owned())
 }
 
 /// Returns the keys under which the kubelet finds credentials for the image, in the order in which it tries them: it sorts

@@ -102,20 +102,33 @@ fn read(path: &Path) -> anyhow::Result<Declaration> {
 
 /// Reads the secret; a relative path starts at the declaration's own directory.
 fn resolve(declared: DeclaredCredential, base: &Path, origin: &str, now: i64) -> anyhow::Result<Credential> {
-    let secret = login::read_password_file(&base.join(&declared.password_file))?;
-    let of_scope = || format!("cannot use the credential for `{}`", declared.scope);
-    declared.issuer.check(&declared.username, &secret, &declared.settings).with_context(of_scope)?;
+    let scope = declared.scope.clone();
+    let of_scope = || format!("cannot use the credential for `{scope}`");
+    let needs = declared.issuer.needs(&declared.settings);
+    for (is_missing, field) in [
+        (needs.user && declared.username.is_none(), "username"),
+        (needs.secret && declared.password_file.is_none(), "passwordFile"),
+    ] {
+        if is_missing {
+            let reason = anyhow!("issuer `{}` needs the field `{field}`", declared.issuer.name());
+            return Err(reason.context(of_scope()));
+        }
+    }
+    let file = declared.password_file.as_ref().map(|file| base.join(file));
+    let secret = file.map(|file| login::read_password_file(&file)).transpose()?.unwrap_or_default();
     let expires_at = declared.expires_at.as_deref().map(|text| login::parse_expiry("`expiresAt`", text, now));
-    Ok(Credential {
+    let credential = Credential {
         expires_at: expires_at.transpose().with_context(of_scope)?,
         scope: declared.scope,
-        username: declared.username,
+        username: declared.username.unwrap_or_default(),
         secret: Secret::new(secret),
         issuer: declared.issuer.name().to_owned(),
         settings: declared.settings,
         updated_at: now,
         origin: origin.to_owned(),
-    })
+    };
+    declared.issuer.check(&credential).with_context(of_scope)?;
+    Ok(credential)
 }
 
 /// Entries that stay and entries that come must not fit the same images equally well.

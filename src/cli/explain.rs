@@ -1,11 +1,14 @@
 //! `explain`: what the kubelet would get for an image, and why. Offline.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::output::{self, Failure, Outcome};
 use super::{Context, Form};
 use crate::credential::Credential;
 use crate::exit::Code;
+use crate::issuer::{self, IssuerError, Issuing};
 use crate::kubelet::response::{CacheKeyType, CredentialProviderResponse};
 use crate::kubelet::{ApiVersion, keyring};
 use crate::matching::{self, Choice};
@@ -27,6 +30,8 @@ struct Explanation<'a> {
     image: &'a str,
     answer: Option<serde_json::Value>,
     credential: Option<Chosen<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    issuing: Vec<Asked<'a>>,
     considered: Vec<Considered<'a>>,
     mirrors: Vec<Mirrored<'a>>,
     warnings: Vec<String>,
@@ -39,6 +44,24 @@ struct Chosen<'a> {
     username: &'a str,
     issuer: &'a str,
     expires_at: Option<String>,
+}
+
+/// An issuer that a pull asks, when nothing that it gave before is good enough.
+#[derive(Serialize)]
+struct Asked<'a> {
+    scope: &'a str,
+    issuer: &'a str,
+    endpoint: String,
+    settings: &'a BTreeMap<String, String>,
+    cached: Option<Cached>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Cached {
+    username: String,
+    minted_at: String,
+    expires_at: String,
 }
 
 #[derive(Serialize)]
@@ -61,13 +84,25 @@ pub(super) fn run(args: &Args, context: &Context) -> Outcome {
     let now = time::now();
     let choice = matching::choose(&image, &opened.credentials, &opened.mirrors);
     let chosen = choice.chain.first().copied();
-    let issued = provider::provide(ApiVersion::V1, &image, &opened.credentials, &opened.mirrors, now);
+    // Without a deadline nobody is asked.
+    let issuing = Issuing { registry: image.domain(), tokens: Some(&opened.tokens), ..Issuing::offline(now) };
+    let issued = provider::provide(ApiVersion::V1, &image, &opened.credentials, &opened.mirrors, &issuing);
+    let asked = ask(&image, &choice, &issuing);
+    let is_unknown = asked.iter().any(|asked| asked.cached.is_none());
+    let depends_on_pull = match &issued {
+        Ok(_) => false,
+        Err(error) => matches!(error, IssuerError::NotAsked { .. } | IssuerError::NoServiceAccount),
+    };
     let mut warnings = Vec::new();
     if args.image.parse() == Err::<Reference, _>(ReferenceError::Scheme) {
         warnings.push("a pod cannot name an image with `https://`; without it, this is what it gets".to_owned());
     }
     match &issued {
         Ok(response) => warnings.extend(check_answer(&image, response)),
+        Err(IssuerError::NotAsked { .. }) => {}
+        Err(IssuerError::NoServiceAccount) => {
+            warnings.push("only a pod with a service-account token gets an answer for this image".to_owned());
+        }
         Err(error) => warnings.push(format!("the plugin fails for this image: {error}")),
     }
     warnings.extend(warn_of_leaks(&image, &choice));
@@ -82,17 +117,23 @@ pub(super) fn run(args: &Args, context: &Context) -> Outcome {
     }
     let explanation = Explanation {
         image: image.name(),
-        answer: issued.as_ref().ok().map(CredentialProviderResponse::redacted),
+        // A part of a chain would be another answer than the kubelet gets.
+        answer: issued.as_ref().ok().filter(|_| !is_unknown).map(CredentialProviderResponse::redacted),
         credential: chosen.map(Chosen::from),
+        issuing: asked,
         considered: opened.credentials.iter().map(|credential| consider(&image, credential, &choice)).collect(),
         mirrors: choice.rule.map(Mirrored::from).into_iter().collect(),
         warnings,
     };
     match context.form {
         Form::Json => output::print_json(&explanation)?,
-        Form::Text => output::print(&tell(&explanation, issued.as_ref().ok()))?,
+        Form::Text => {
+            let known = issued.as_ref().ok().filter(|_| !is_unknown);
+            output::print(&tell(&explanation, known, depends_on_pull))?;
+        }
     }
     match issued {
+        Err(_) if depends_on_pull => Ok(Code::Done),
         Err(error) => Err(Failure::new(Code::Failed, error)),
         Ok(_) if chosen.is_none() => Ok(Code::NothingStored),
         Ok(_) => Ok(Code::Done),
@@ -107,6 +148,23 @@ fn check_answer(image: &Reference, response: &CredentialProviderResponse) -> Opt
     let keys: Vec<&str> = response.auth.iter().map(|(key, _)| key.as_str()).collect();
     let found = keyring::lookup(&keys, image.name());
     (found != keys).then(|| format!("the kubelet would use the answer's keys {keys:?} as {found:?} for this image"))
+}
+
+/// Says which issuers a pull asks, and what they gave before.
+fn ask<'a>(image: &Reference, choice: &Choice<'a>, issuing: &Issuing<'_>) -> Vec<Asked<'a>> {
+    let ask = |credential: &&'a Credential| {
+        let registry = provider::registry(image, credential, choice.rule);
+        // What is wrong with the entry itself is told as the plugin's failure.
+        let preview = issuer::preview(credential, &issuing.for_registry(&registry)).ok()??;
+        let cached = preview.cached.map(|(username, minted_at, expires_at)| Cached {
+            username,
+            minted_at: output::timestamp(minted_at),
+            expires_at: output::timestamp(expires_at),
+        });
+        let (scope, settings) = (credential.scope.as_str(), &credential.settings);
+        Some(Asked { scope, issuer: &credential.issuer, endpoint: preview.endpoint, settings, cached })
+    };
+    choice.chain.iter().filter_map(ask).collect()
 }
 
 /// Says who else learns a credential: containerd offers it to every host that asks.
@@ -153,7 +211,7 @@ fn consider<'a>(image: &Reference, credential: &'a Credential, choice: &Choice<'
     Considered { scope, matches, reason }
 }
 
-fn tell(explanation: &Explanation<'_>, response: Option<&CredentialProviderResponse>) -> String {
+fn tell(explanation: &Explanation<'_>, response: Option<&CredentialProviderResponse>, depends_on_pull: bool) -> String {
     let mut lines = format!("image       {}\n", explanation.image);
     for mirrored in &explanation.mirrors {
         lines += &format!("mirrors     {}, policy `{}`\n", mirrored.hosts.join(", "), mirrored.policy);
@@ -172,8 +230,30 @@ fn tell(explanation: &Explanation<'_>, response: Option<&CredentialProviderRespo
             lines +=
                 &format!("answer      key `{keys}`, good for {reuse}, kept by the kubelet for {seconds} seconds\n");
         }
+        (Some(credential), None) if depends_on_pull || !explanation.issuing.is_empty() => {
+            lines += &format!("credential  {}, by issuer `{}`\n", credential.scope, credential.issuer);
+            lines += "answer      not known before a pull asks\n";
+        }
         (Some(credential), None) => lines += &format!("credential  {} cannot be used\n", credential.scope),
         (None, _) => lines += "credential  none; the kubelet pulls with other credentials, or anonymously\n",
+    }
+    for asked in &explanation.issuing {
+        lines += &format!("asks        `{}`, for {}", asked.endpoint, asked.scope);
+        let settings = asked.settings.iter().map(|(name, value)| format!("{name}={}", text::sanitize(value, 100)));
+        let settings: Vec<String> = settings.collect();
+        if !settings.is_empty() {
+            lines += &format!(", with {}", settings.join(" "));
+        }
+        lines += "\n";
+        lines += &match &asked.cached {
+            Some(cached) => format!(
+                "cached      for user `{}`, from {} to {}\n",
+                text::sanitize(&cached.username, 60),
+                cached.minted_at,
+                cached.expires_at
+            ),
+            None => "cached      nothing\n".to_owned(),
+        };
     }
     for (index, considered) in explanation.considered.iter().enumerate() {
         let heading = if index == 0 { "considered" } else { "" };

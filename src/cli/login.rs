@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 use jiff::Timestamp;
@@ -13,7 +14,7 @@ use super::Context;
 use super::output::{self, Failure, Outcome};
 use crate::credential::{Credential, MAX_SECRET};
 use crate::exit::Code;
-use crate::issuer::Issuer;
+use crate::issuer::{self, Issuer, IssuerError, Issuing};
 use crate::scope::Scope;
 use crate::secret::Secret;
 use crate::{text, time};
@@ -22,9 +23,9 @@ use crate::{text, time};
 pub(super) struct Args {
     /// Registry, or registry and path: `docker.io`, `registry.example.com:5000`, `quay.io/team`, `*.example.com`
     scope: String,
-    /// User name
-    #[arg(short, long, value_name = "USER")]
-    username: String,
+    /// User name, or what the issuer takes for one; some issuers take none
+    #[arg(short, long, value_name = "USER", required_unless_present = "issuer")]
+    username: Option<String>,
     /// Read the password from standard input
     #[arg(long)]
     password_stdin: bool,
@@ -43,10 +44,20 @@ pub(super) struct Args {
     /// When the password itself ends: `2027-01-31T00:00:00Z`
     #[arg(long, value_name = "TIME")]
     expires_at: Option<String>,
+    /// Ask the issuer once, and store nothing when it refuses
+    #[arg(long = "try")]
+    try_it: bool,
 }
 
+/// How long `--try` waits for an issuer.
+const TRY: Duration = Duration::from_secs(30);
+
 pub(super) fn run(args: Args, context: &Context) -> Outcome {
+    let try_it = args.try_it;
     let credential = read(args).map_err(|error| Failure::new(Code::Usage, error))?;
+    if try_it {
+        try_issuer(&credential)?;
+    }
     let scope = credential.scope.clone();
     let mut writer = context.store.write()?;
     let others: Vec<Scope> = writer.credentials().iter().map(|stored| stored.scope.clone()).collect();
@@ -66,6 +77,29 @@ pub(super) fn run(args: Args, context: &Context) -> Outcome {
     Ok(Code::Done)
 }
 
+/// Asks the issuer once, as a pull without a service account would.
+fn try_issuer(credential: &Credential) -> Result<(), Failure> {
+    let deadline = Some(Instant::now() + TRY);
+    let issuing = Issuing { deadline, registry: credential.scope.domain(), ..Issuing::offline(time::now()) };
+    let failed = |error: IssuerError| {
+        let code = if error.is_remote() { Code::Refused } else { Code::Usage };
+        let remedy = error.remedy(credential.scope.as_str());
+        Failure::new(code, error).with_remedy(format!("nothing was stored; {remedy}"))
+    };
+    let Some(preview) = issuer::preview(credential, &issuing).map_err(failed)? else {
+        let error = anyhow!("`--try` has nobody to ask: issuer `{}` answers with what is stored", credential.issuer);
+        return Err(Failure::new(Code::Usage, error));
+    };
+    let issued = issuer::issue(credential, &issuing).map_err(failed)?;
+    let user = text::sanitize(&issued.username, 60);
+    let seconds = issued.cache_duration.as_secs();
+    output::say(&format!(
+        "`{}` gave a credential for user `{user}`; the kubelet would keep it for {seconds} seconds",
+        preview.endpoint
+    ));
+    Ok(())
+}
+
 /// Two scopes of which no rule could choose one.
 pub(super) fn tie(scope: &Scope, other: &Scope) -> Failure {
     Failure::new(Code::Conflict, anyhow!("`{scope}` and `{other}` fit the same images equally well"))
@@ -74,7 +108,7 @@ pub(super) fn tie(scope: &Scope, other: &Scope) -> Failure {
 
 /// Reads and checks everything before the store is locked.
 fn read(args: Args) -> anyhow::Result<Credential> {
-    let Args { scope, username, password_stdin, password_file, password, issuer, settings, expires_at } = args;
+    let Args { scope, username, password_stdin, password_file, password, issuer, settings, expires_at, .. } = args;
     if password.map(Zeroizing::new).is_some() {
         bail!(
             "a password is never taken from an argument, where everybody on the node could read it; use `--password-stdin`"
@@ -85,26 +119,33 @@ fn read(args: Args) -> anyhow::Result<Credential> {
     let settings = parse_settings(&settings)?;
     let now = time::now();
     let expires_at = expires_at.map(|text| parse_expiry("`--expires-at`", &text, now)).transpose()?;
+    let needs = issuer.needs(&settings);
+    if needs.user && username.is_none() {
+        bail!("issuer `{}` needs a user; use `--username`", issuer.name());
+    }
     let secret = if let Some(path) = password_file {
         read_password_file(&path)?
     } else if password_stdin {
         read_password(io::stdin().lock()).context("cannot read the password from standard input")?
+    } else if !needs.secret {
+        Zeroizing::default()
     } else if io::stdin().is_terminal() {
         prompt(&scope)?
     } else {
         bail!("no terminal to ask for the password; use `--password-stdin` or `--password-file`");
     };
-    issuer.check(&username, &secret, &settings)?;
-    Ok(Credential {
+    let credential = Credential {
         scope,
-        username,
+        username: username.unwrap_or_default(),
         secret: Secret::new(secret),
         issuer: issuer.name().to_owned(),
         settings,
         expires_at,
         updated_at: now,
         origin: "login".to_owned(),
-    })
+    };
+    issuer.check(&credential)?;
+    Ok(credential)
 }
 
 fn parse_settings(settings: &[String]) -> anyhow::Result<BTreeMap<String, String>> {

@@ -19,6 +19,12 @@ pub(super) fn run(args: &Args, context: &Context) -> Outcome {
             .with_remedy("`keyring-credential-provider list` shows what is"));
     }
     writer.commit()?;
+    // Nothing asks for these any more; but a credential that was removed should leave nothing behind.
+    if let Err(error) = context.store.open()?.tokens.forget(&scope) {
+        output::say(&format!(
+            "warning: tokens that were issued for `{scope}` stay in the store until they end: {error}"
+        ));
+    }
     let object = serde_json::json!({ "scope": scope.as_str() });
     output::report(context.form, &object, &format!("removed the credential for `{scope}`"))?;
     Ok(Code::Done)

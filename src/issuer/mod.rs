@@ -1,23 +1,98 @@
-//! Turns a stored secret into what the kubelet gets.
+//! Turns a stored secret into what the kubelet gets: the map of the issuers.
+//!
+//! An issuer is a file here with three parts: the names of its `SETTINGS`; `check`, which says what is wrong with an entry; and
+//! `plan`, which resolves everything that takes no network and returns what is to be asked ([`engine::Plan`]). The engine does
+//! the rest: the sealed cache, one asker at a time, expiry, failures.
 
+mod aws;
+mod endpoint;
+mod engine;
+mod error;
+mod expiry;
+mod http;
+mod oauth2;
+mod roots;
+mod said;
+mod settings;
 mod stored;
+mod token;
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
-use crate::credential::{BasicAuthError, Credential, Issued};
+use crate::credential::{Credential, Issued};
+use crate::kubelet::service_account::ServiceAccount;
+use crate::store::TokenCache;
+use engine::Plan;
+pub use error::IssuerError;
+use settings::Settings;
 
 /// The issuers of this version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Issuer {
     /// Answers with the user name and password as they are stored.
     Static,
+    /// OAuth 2.0: an access token for client credentials or a refresh token.
+    Oauth2,
+    /// Amazon Elastic Container Registry, private and public.
+    AwsEcr,
+}
+
+/// What an issuer cannot do without, so that `login` knows what to ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// A user.
+    pub user: bool,
+    /// A secret.
+    pub secret: bool,
+}
+
+/// What is known about a pull, and what may be used for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Issuing<'a> {
+    /// Seconds since 1970.
+    pub now: i64,
+    /// Registry of the image that is pulled, for entries whose scope has a wildcard.
+    pub registry: &'a str,
+    /// Service account of the pod.
+    pub service_account: Option<&'a ServiceAccount>,
+    /// What issuers gave before; without it every answer is asked for.
+    pub tokens: Option<&'a TokenCache>,
+    /// Until when an issuer may be asked over the network; `None` forbids it.
+    pub deadline: Option<Instant>,
+}
+
+/// What would be asked for an entry.
+#[derive(Debug)]
+pub struct Preview {
+    /// Who is asked.
+    pub endpoint: String,
+    /// When the cached credential was given and when it ends, in seconds since 1970, and its user.
+    pub cached: Option<(String, i64, i64)>,
+}
+
+impl<'a> Issuing<'a> {
+    /// Neither network nor cache nor service account: what can be said from an entry alone.
+    pub fn offline(now: i64) -> Self {
+        Self { now, registry: "", service_account: None, tokens: None, deadline: None }
+    }
+
+    /// The same for another registry.
+    pub fn for_registry(self, registry: &'a str) -> Self {
+        Self { registry, ..self }
+    }
 }
 
 impl Issuer {
+    /// Every issuer.
+    pub const ALL: [Self; 3] = [Self::Static, Self::Oauth2, Self::AwsEcr];
+
     /// Returns the name used in the store and on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Static => "static",
+            Self::Oauth2 => oauth2::NAME,
+            Self::AwsEcr => aws::NAME,
         }
     }
 
@@ -26,50 +101,103 @@ impl Issuer {
     /// # Errors
     /// [`IssuerError::Unknown`].
     pub fn by_name(name: &str) -> Result<Self, IssuerError> {
-        [Self::Static].into_iter().find(|issuer| issuer.name() == name).ok_or(IssuerError::Unknown)
+        Self::ALL.into_iter().find(|issuer| issuer.name() == name).ok_or(IssuerError::Unknown)
+    }
+
+    /// Returns the names of all, for a message.
+    pub(crate) fn names() -> String {
+        Self::ALL.map(|issuer| format!("`{}`", issuer.name())).join(", ")
+    }
+
+    /// Returns whether it answers without asking anybody.
+    pub fn is_offline(self) -> bool {
+        match self {
+            Self::Static => true,
+            Self::Oauth2 | Self::AwsEcr => false,
+        }
+    }
+
+    /// Returns what it needs besides these settings.
+    pub fn needs(self, settings: &BTreeMap<String, String>) -> Needs {
+        match self {
+            Self::Static | Self::Oauth2 => Needs { user: true, secret: true },
+            Self::AwsEcr => aws::needs(Settings(settings)),
+        }
     }
 
     /// Checks what an operator wants to store.
     ///
     /// # Errors
-    /// [`IssuerError`], for everything that [`issue`] would refuse later.
-    pub fn check(self, username: &str, secret: &[u8], settings: &BTreeMap<String, String>) -> Result<(), IssuerError> {
+    /// [`IssuerError`], for everything that [`issue`] would refuse without asking anybody.
+    pub fn check(self, credential: &Credential) -> Result<(), IssuerError> {
+        let settings = Settings(&credential.settings);
         match self {
-            Self::Static => stored::check(username, secret, settings),
+            Self::Static => {
+                settings.check(self.name(), &[], false)?;
+                stored::check(credential)
+            }
+            Self::Oauth2 => {
+                settings.check(self.name(), &oauth2::SETTINGS, true)?;
+                oauth2::check(credential)
+            }
+            Self::AwsEcr => {
+                settings.check(self.name(), &aws::SETTINGS, true)?;
+                aws::check(credential)
+            }
         }
     }
 }
 
-/// Issues a credential at the time `now`, in seconds since 1970.
+/// Issues a credential.
 ///
 /// # Errors
 /// [`IssuerError`].
-pub fn issue(credential: &Credential, now: i64) -> Result<Issued, IssuerError> {
-    if let Some(expires_at) = credential.expires_at.filter(|&end| end <= now) {
-        return Err(IssuerError::Expired { expires_at });
-    }
-    let issuer = Issuer::by_name(&credential.issuer)?;
-    issuer.check(&credential.username, credential.secret.expose(), &credential.settings)?;
-    match issuer {
-        Issuer::Static => stored::issue(credential, now),
+pub fn issue(credential: &Credential, issuing: &Issuing<'_>) -> Result<Issued, IssuerError> {
+    match prepare(credential, issuing)? {
+        Some(plan) => engine::issue(&plan, credential, issuing),
+        None => stored::issue(credential, issuing.now),
     }
 }
 
-/// Why no credential could be issued.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-#[expect(missing_docs, reason = "each message says what its variant means")]
-pub enum IssuerError {
-    #[error("issuer is not known to this version; known is `static`")]
-    Unknown,
-    #[error("stored credential has expired")]
-    Expired { expires_at: i64 },
-    #[error(transparent)]
-    BasicAuth(#[from] BasicAuthError),
-    #[error("issuer `{issuer}` has no such setting; it takes {known}")]
-    UnknownSetting { issuer: &'static str, known: &'static str },
-    #[error(
-        "setting `cache` is no duration in whole seconds, minutes or hours such as `300s`, or is longer than a day"
-    )]
-    Cache,
+/// Says what [`issue`] would ask, and whom; `None` for what it answers from the store alone.
+///
+/// # Errors
+/// As [`issue`], of those that need nobody to be asked.
+pub fn preview(credential: &Credential, issuing: &Issuing<'_>) -> Result<Option<Preview>, IssuerError> {
+    let plan = prepare(credential, issuing)?;
+    Ok(plan.map(|plan| Preview {
+        cached: engine::cached(&plan, credential, issuing)
+            .map(|token| (token.username, token.minted_at, token.expires_at)),
+        endpoint: plan.endpoint,
+    }))
+}
+
+/// Checks that the entry is sound and the pod may have it, and plans what to ask.
+fn prepare<'a>(credential: &'a Credential, issuing: &Issuing<'a>) -> Result<Option<Plan<'a>>, IssuerError> {
+    if let Some(expires_at) = credential.expires_at.filter(|&end| end <= issuing.now) {
+        return Err(IssuerError::Expired { expires_at });
+    }
+    let issuer = Issuer::by_name(&credential.issuer)?;
+    issuer.check(credential)?;
+    admit(Settings(&credential.settings), issuing.service_account)?;
+    match issuer {
+        Issuer::Static => Ok(None),
+        Issuer::Oauth2 => oauth2::plan(credential).map(Some),
+        Issuer::AwsEcr => aws::plan(credential, issuing).map(Some),
+    }
+}
+
+/// Decides whether a pod with this service account, or one without, may have the credential.
+fn admit(settings: Settings<'_>, account: Option<&ServiceAccount>) -> Result<(), IssuerError> {
+    let allowed = settings.allow()?;
+    if !settings.requires_service_account()? && allowed.is_none() {
+        return Ok(());
+    }
+    let account = account.ok_or(IssuerError::NoServiceAccount)?;
+    let Some(allowed) = allowed else { return Ok(()) };
+    let (namespace, name) = account.name.as_ref().ok_or(IssuerError::UnreadableServiceAccount)?;
+    if allowed.iter().any(|(space, of)| space == namespace && (*of == "*" || of == name)) {
+        return Ok(());
+    }
+    Err(IssuerError::NotAllowed { name: crate::text::sanitize(&format!("{namespace}/{name}"), 100) })
 }

@@ -6,6 +6,7 @@ pub mod image_match;
 pub mod keyring;
 pub mod request;
 pub mod response;
+pub mod service_account;
 
 /// The argument that makes this program the plugin; a kubelet passes what its configuration lists under `args`.
 pub const VERB: &str = "get-credentials";

@@ -4,13 +4,16 @@
 //! Unknown fields are ignored, because kubelets get newer than this program.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::ApiVersion;
+use super::service_account::{ServiceAccount, TokenError};
 use crate::reference::{Reference, ReferenceError};
+use crate::secret::Secret;
 use crate::text;
 
 /// The kubelet sends a few KiB; annotations may be 256 KiB at most (kubernetes `TotalAnnotationSizeLimitB`).
@@ -29,6 +32,8 @@ pub struct CredentialProviderRequest {
     pub api_version: ApiVersion,
     /// The image about to be pulled.
     pub image: Reference,
+    /// The pod's service account, where the provider's `tokenAttributes` ask for it and the pod has one.
+    pub service_account: Option<ServiceAccount>,
 }
 
 impl CredentialProviderRequest {
@@ -72,7 +77,11 @@ impl CredentialProviderRequest {
             .into_iter()
             .find(|version| version.as_str() == wire.api_version)
             .ok_or(RequestError::ApiVersion)?;
-        Ok(Self { api_version, image: Reference::parse_lenient(&wire.image)? })
+        let image = Reference::parse_lenient(&wire.image)?;
+        let token = wire.service_account_token.filter(|token| !token.0.expose().is_empty());
+        let annotations = wire.service_account_annotations.unwrap_or_default();
+        let service_account = token.map(|token| ServiceAccount::new(token.0, annotations)).transpose()?;
+        Ok(Self { api_version, image, service_account })
     }
 }
 
@@ -96,7 +105,7 @@ pub enum RequestError {
     #[error("request is no valid JSON at line {line} column {column}")]
     Syntax { line: usize, column: usize },
     #[error(
-        "request lacks `kind`, `apiVersion` or `image`, or has one that is no string, at line {line} column {column}"
+        "request lacks `kind`, `apiVersion` or `image`, or has a field of the wrong type, at line {line} column {column}"
     )]
     Fields { line: usize, column: usize },
     #[error("request has a `kind` other than `CredentialProviderRequest`")]
@@ -107,6 +116,8 @@ pub enum RequestError {
     ApiVersion,
     #[error("request cannot be answered: {0}")]
     Image(#[from] ReferenceError),
+    #[error("request has a `serviceAccountToken` that {0}")]
+    Token(#[from] TokenError),
 }
 
 impl RequestError {
@@ -127,6 +138,18 @@ struct Wire {
     kind: String,
     api_version: String,
     image: String,
+    service_account_token: Option<Token>,
+    service_account_annotations: Option<BTreeMap<String, String>>,
+}
+
+/// A token, taken over by its buffer.
+struct Token(Secret);
+
+impl<'de> Deserialize<'de> for Token {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Ok(Self(Secret::new(Zeroizing::new(text.into_bytes()))))
+    }
 }
 
 /// Returns how deep arrays and objects are nested, in text that need not be valid.

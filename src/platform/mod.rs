@@ -24,8 +24,10 @@ pub use system::files::{
 };
 pub use system::identity::{account, is_privileged, machine_id};
 pub use system::keyring::keyring_entry;
+pub use system::lock::try_lock_byte;
 pub use system::mark::{raise_generation_mark, read_generation_mark};
 pub use system::process::end_with_parent;
+pub use system::roots::system_roots;
 pub use system::running::running;
 pub use system::service::control_service;
 pub use system::stage::{create_public_dirs, mode_of, remove_program, replace_program, stage_file};

@@ -10,6 +10,7 @@ use hkdf::Hkdf;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use super::v1::Purpose;
 use super::{Error, random};
 
 pub(super) const KEY_LEN: usize = 32;
@@ -43,28 +44,34 @@ impl DataKey {
     /// Encrypts in place and returns the tag.
     pub(super) fn encrypt(
         &self,
+        purpose: Purpose,
         store_id: &[u8],
         nonce: &[u8; NONCE_LEN],
         aad: &[u8],
         text: &mut [u8],
     ) -> [u8; TAG_LEN] {
-        encrypt(&self.payload_key(store_id), nonce, aad, text)
+        encrypt(&self.payload_key(purpose, store_id), nonce, aad, text)
     }
 
     /// Decrypts in place. Returns whether all of it is authentic.
     pub(super) fn decrypt(
         &self,
+        purpose: Purpose,
         store_id: &[u8],
         nonce: &[u8; NONCE_LEN],
         aad: &[u8],
         text: &mut [u8],
         tag: &[u8; TAG_LEN],
     ) -> bool {
-        decrypt(&self.payload_key(store_id), nonce, aad, text, tag)
+        decrypt(&self.payload_key(purpose, store_id), nonce, aad, text, tag)
     }
 
-    fn payload_key(&self, store_id: &[u8]) -> Zeroizing<[u8; KEY_LEN]> {
-        Zeroizing::new(derive(&self.0, b"keyring-credential-provider v1 payload xchacha20-poly1305", store_id))
+    fn payload_key(&self, purpose: Purpose, store_id: &[u8]) -> Zeroizing<[u8; KEY_LEN]> {
+        let use_: &[u8] = match purpose {
+            Purpose::Unspecified | Purpose::Credentials => b"keyring-credential-provider v1 payload xchacha20-poly1305",
+            Purpose::Tokens => b"keyring-credential-provider v1 tokens xchacha20-poly1305",
+        };
+        Zeroizing::new(derive(&self.0, use_, store_id))
     }
 }
 

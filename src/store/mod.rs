@@ -15,6 +15,7 @@ mod key_source;
 #[rustfmt::skip]
 mod v1;
 mod sealed;
+mod tokens;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -32,6 +33,8 @@ use key::DataKey;
 pub use key_source::{KeySource, SystemdKey};
 use sealed::SealedFile;
 pub use sealed::fuzz_open;
+pub use tokens::{Token, TokenCache, TokenLock};
+use v1::Purpose;
 pub use writer::{InitOptions, RekeyOptions, Writer};
 
 /// The sealed file's name.
@@ -55,6 +58,8 @@ pub struct Opened {
     pub mirrors: Vec<MirrorRule>,
     /// What the header says.
     pub status: Status,
+    /// Where what issuers gave is kept.
+    pub tokens: TokenCache,
 }
 
 /// The public part of a sealed file.
@@ -101,9 +106,10 @@ impl Store {
     /// As [`Store::open`].
     pub fn open_for(&self, image: Option<&Reference>) -> Result<Opened, Error> {
         let (file, data_key) = self.unlock()?;
-        let status = file.status();
+        let (status, store_id) = (file.status(), file.header().store_id.clone());
         let Content { credentials, mirrors } = entry::decode(file.open(&data_key)?, image)?;
-        Ok(Opened { credentials, mirrors, status })
+        let tokens = TokenCache::new(self.dir.clone(), store_id, data_key);
+        Ok(Opened { credentials, mirrors, status, tokens })
     }
 
     /// Reads the header without asking the key source.
@@ -174,7 +180,7 @@ impl Store {
         let path = self.credentials_path();
         self.check_dir()?;
         let bytes = platform::read_private_file(&path, MAX_FILE).map_err(|error| Error::from_file(&path, error))?;
-        SealedFile::parse(path, bytes)
+        SealedFile::parse(path, bytes, Purpose::Credentials)
     }
 
     fn check_dir(&self) -> Result<(), Error> {

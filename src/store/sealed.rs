@@ -40,9 +40,9 @@ pub(super) struct SealedFile {
 }
 
 impl SealedFile {
-    pub(super) fn parse(path: PathBuf, bytes: Zeroizing<Vec<u8>>) -> Result<Self, Error> {
+    pub(super) fn parse(path: PathBuf, bytes: Zeroizing<Vec<u8>>, purpose: Purpose) -> Result<Self, Error> {
         match parse_header(&bytes) {
-            Ok((header, sealed_at)) => Self { path, bytes, header, sealed_at }.check_supported(),
+            Ok((header, sealed_at)) => Self { path, bytes, header, sealed_at }.check_supported(purpose),
             Err(reason) => Err(Error::Corrupt { path, reason }),
         }
     }
@@ -99,7 +99,7 @@ impl SealedFile {
         let (aad, sealed) = self.bytes.split_at_mut_checked(self.sealed_at + NONCE_LEN)?;
         let (text, tag) = sealed.split_last_chunk_mut::<TAG_LEN>()?;
         let nonce: &[u8; NONCE_LEN] = aad.last_chunk()?;
-        if !data_key.decrypt(&self.header.store_id, nonce, aad, text, tag) {
+        if !data_key.decrypt(self.header.purpose(), &self.header.store_id, nonce, aad, text, tag) {
             return None;
         }
         let (length, padded) = text.split_first_chunk::<LENGTH_LEN>()?;
@@ -108,11 +108,10 @@ impl SealedFile {
         (length <= padded.len()).then_some(start..start + length)
     }
 
-    fn check_supported(self) -> Result<Self, Error> {
+    fn check_supported(self, purpose: Purpose) -> Result<Self, Error> {
         let header = &self.header;
-        let known = header.format == FORMAT
-            && header.suite() == Suite::Xchacha20Poly1305
-            && header.purpose() == Purpose::Credentials;
+        let known =
+            header.format == FORMAT && header.suite() == Suite::Xchacha20Poly1305 && header.purpose() == purpose;
         if known {
             return Ok(self);
         }
@@ -144,7 +143,7 @@ pub(super) fn seal(header: &Header, data_key: &DataKey, payload: &impl Message) 
     payload.encode(&mut *text).expect("the buffer grows as needed");
     text.resize(padded_len, 0);
     let nonce: [u8; NONCE_LEN] = *file.last_chunk().expect("the nonce was just written");
-    let tag = data_key.encrypt(&header.store_id, &nonce, &file, &mut text);
+    let tag = data_key.encrypt(header.purpose(), &header.store_id, &nonce, &file, &mut text);
     file.extend_from_slice(&text);
     file.extend_from_slice(&tag);
     Ok(file)
@@ -164,6 +163,18 @@ pub(super) fn new_header(store_id: [u8; 16], created_at: i64, data_key_cache: Du
     }
 }
 
+/// Returns the header of a token cache that belongs to the store of another header: no key, since its readers have one.
+pub(super) fn tokens_header(store_id: &[u8], data_key: &DataKey) -> Header {
+    Header {
+        format: FORMAT,
+        suite: Suite::Xchacha20Poly1305.into(),
+        purpose: Purpose::Tokens.into(),
+        store_id: store_id.to_vec(),
+        data_key_check: data_key.check(store_id).to_vec(),
+        ..Header::default()
+    }
+}
+
 /// Returns what binds a file to this machine, or nothing on a machine without identity. machine-id(5) asks not to hand the id
 /// itself around, hence the digest.
 pub(super) fn node() -> Vec<u8> {
@@ -175,7 +186,7 @@ pub(super) fn node() -> Vec<u8> {
 /// Opens a file with a key that the caller gives, for the fuzz target of this format.
 #[doc(hidden)]
 pub fn fuzz_open(bytes: &[u8], data_key: [u8; 32]) -> bool {
-    let file = SealedFile::parse(PathBuf::new(), Zeroizing::new(bytes.to_vec()));
+    let file = SealedFile::parse(PathBuf::new(), Zeroizing::new(bytes.to_vec()), Purpose::Credentials);
     let data_key = DataKey::from_bytes(Zeroizing::new(data_key.to_vec())).expect("32 bytes were given");
     file.and_then(|file| super::entry::decode(file.open(&data_key)?, None)).is_ok()
 }

@@ -84,6 +84,40 @@ pub struct MirrorRule {
     #[prost(string, tag = "4")]
     pub origin: ::prost::alloc::string::String,
 }
+/// What `tokens.sealed` seals: credentials that issuers gave, each until it ends.
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Tokens {
+    #[prost(message, repeated, tag = "1")]
+    pub tokens: ::prost::alloc::vec::Vec<Token>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Token {
+    /// 32 bytes: digest of everything the token was made from.
+    #[prost(bytes = "vec", tag = "1")]
+    pub key: ::prost::alloc::vec::Vec<u8>,
+    /// Scope of the credential it was made from.
+    #[prost(string, tag = "2")]
+    pub scope: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub username: ::prost::alloc::string::String,
+    /// Empty when the issuer gave none.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub password: ::prost::bytes::Bytes,
+    /// Seconds since 1970, by this machine's clock.
+    #[prost(int64, tag = "5")]
+    pub minted_at: i64,
+    /// Seconds since 1970, by this machine's clock.
+    #[prost(int64, tag = "6")]
+    pub expires_at: i64,
+    /// Why the issuer, when it was asked last, gave none; nothing of a secret.
+    #[prost(string, tag = "7")]
+    pub failure: ::prost::alloc::string::String,
+    /// After a failure: when to ask again, in seconds since 1970.
+    #[prost(int64, tag = "8")]
+    pub retry_at: i64,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Suite {

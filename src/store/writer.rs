@@ -10,6 +10,7 @@ use super::entry::{self, Content};
 use super::key::DataKey;
 use super::key_source::{KeySource, SystemdKey};
 use super::sealed::{self, SealedFile};
+use super::tokens::TokenCache;
 use super::v1::Header;
 use super::{Error, Store, hex, random};
 use crate::credential::Credential;
@@ -116,6 +117,7 @@ impl Store {
         source.wrap_into(self.dir(), &mut writer.header, &writer.data_key, options.systemd_key)?;
         writer.commit()?;
         platform::forget_data_key(&old_cache_name);
+        TokenCache::remove_file(self.dir());
         old_source.remove_key(self.dir(), &old_header)?;
         Ok(source)
     }

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use keyring_credential_provider::issuer::{Issuer, IssuerError};
+
 use crate::support::{Node, Run};
 
 const HEAD: &str = "apiVersion: keyring-credential-provider/v1\nkind: Credentials\n";
@@ -84,7 +86,7 @@ fn mistakes_are_named_and_change_nothing() {
         (format!("{HEAD}{entry}  password: hunter2\n"), place(7, 3)),
         (format!("{HEAD}credentials: hunter2\n"), place(3, 14)),
         (format!("{HEAD}{}", entry.replace("r.test", "r.test/*")), "credential 1: scope has a wildcard in its path; a path covers everything below it already, so leave out `/*`".to_owned()),
-        (format!("{HEAD}{entry}  issuer: hunter2\n"), "credential 1: issuer is not known to this version; known is `static`".to_owned()),
+        (format!("{HEAD}{entry}  issuer: hunter2\n"), format!("credential 1: {}", IssuerError::Unknown)),
         (format!("{HEAD}{entry}{}", entry.replace("credentials:\n", "").replace("r.test", "R.Test")), "credential 2 is for the same as credential 1".to_owned()),
         (format!("{HEAD}mirrors:\n- source: docker.io/acme\n  hosts: []\n"), "mirror rule 1: a mirror rule is for a host, without a path".to_owned()),
         (format!("{HEAD}mirrors:\n- source: docker.io\n  hosts: [m.test]\n  policy: hunter2\n"), "mirror rule 1: policy is one of `mirror-only`, `mirror-then-upstream`, `upstream-then-mirror`, `upstream-only`".to_owned()),
@@ -139,6 +141,8 @@ fn the_schema_has_the_fields_of_the_program() {
     let of_credential = names("/properties/credentials/items/properties");
     assert_eq!(of_credential, ["expiresAt", "issuer", "passwordFile", "scope", "settings", "username"]);
     assert_eq!(names("/properties/mirrors/items/properties"), ["hosts", "policy", "source"]);
+    let issuers = schema.pointer("/properties/credentials/items/properties/issuer/enum").unwrap();
+    assert_eq!(*issuers, serde_json::json!(Issuer::ALL.map(Issuer::name)));
     let node = Node::new();
     let all = format!(
         "{HEAD}credentials:\n- scope: r.test\n  username: u\n  passwordFile: password\n  issuer: static\n  settings: {{cache: 1m}}\n  expiresAt: 2100-01-01T00:00:00Z\nmirrors:\n- source: '*'\n  hosts: [m.test]\n  policy: mirror-only\n"

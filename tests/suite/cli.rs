@@ -165,9 +165,13 @@ fn on_a_terminal_login_asks_without_echo() {
 #[test]
 fn settings_and_times_are_checked() {
     let node = Node::new();
+    let unknown_issuer = keyring_credential_provider::issuer::IssuerError::Unknown.to_string();
     let table: [(&[&str], &str); 9] = [
-        (&["--issuer", "aws-ecr"], "issuer is not known to this version; known is `static`"),
-        (&["--set", "region=x"], "issuer `static` has no such setting; it takes `cache`"),
+        (&["--issuer", "vendor"], &unknown_issuer),
+        (
+            &["--set", "region=x"],
+            "issuer `static` has no setting `region`; it takes `allow`, `cache`, `require-service-account`",
+        ),
         (&["--set", "cache"], "`--set` takes `name=value`"),
         (&["--set", "cache=1s", "--set", "cache=2s"], "`--set` gives the same setting twice"),
         (

@@ -12,8 +12,13 @@ fn committed_code_is_generated_from_proto() {
     let out = Dir::new();
     prost_build::Config::new()
         // Secrets are slices of the buffer that was opened, and no message that holds one can be printed.
-        .bytes([".keyring.store.v1.Credential.secret"])
-        .skip_debug([".keyring.store.v1.Payload", ".keyring.store.v1.Credential"])
+        .bytes([".keyring.store.v1.Credential.secret", ".keyring.store.v1.Token.password"])
+        .skip_debug([
+            ".keyring.store.v1.Payload",
+            ".keyring.store.v1.Credential",
+            ".keyring.store.v1.Tokens",
+            ".keyring.store.v1.Token",
+        ])
         .btree_map(["."])
         .out_dir(out.path())
         .compile_fds(files)

@@ -70,10 +70,16 @@ fn layers_point_one_way() {
 #[test]
 fn every_test_file_runs() {
     let suite = Path::new(ROOT).join("tests/suite");
-    let main = fs::read_to_string(suite.join("main.rs")).unwrap();
     for path in sources(&suite) {
-        let name = path.file_stem().unwrap().to_str().unwrap();
-        assert!(name == "main" || main.contains(&format!("mod {name};")), "tests/suite/main.rs does not name `{name}`");
+        let dir = path.parent().unwrap();
+        let (name, map) = match path.file_stem().unwrap().to_str().unwrap() {
+            "main" => continue,
+            "mod" => (dir.file_name().unwrap().to_str().unwrap(), suite.join("main.rs")),
+            name if dir == suite => (name, suite.join("main.rs")),
+            name => (name, dir.join("mod.rs")),
+        };
+        let named = fs::read_to_string(&map).unwrap().contains(&format!("mod {name};"));
+        assert!(named, "{} does not name `{name}`", map.display());
     }
 }
 

@@ -137,8 +137,10 @@ fn debug_output_shows_no_secret() {
     let opened = keyring_credential_provider::store::Store::at(node.store()).open().unwrap();
     let image = "r.test/a".parse().unwrap();
     let v1 = keyring_credential_provider::kubelet::ApiVersion::V1;
+    let offline = keyring_credential_provider::issuer::Issuing::offline(0);
     let answer =
-        keyring_credential_provider::provider::provide(v1, &image, &opened.credentials, &opened.mirrors, 0).unwrap();
+        keyring_credential_provider::provider::provide(v1, &image, &opened.credentials, &opened.mirrors, &offline)
+            .unwrap();
     for shown in [format!("{opened:?}"), format!("{opened:#?}"), format!("{answer:?}"), answer.redacted().to_string()] {
         assert!(!holds_secret(shown.as_bytes()), "{shown}");
     }

@@ -10,6 +10,7 @@ mod contract;
 mod crash;
 mod import;
 mod install;
+mod issuer;
 mod keys;
 mod kubelet_vectors;
 mod leak;

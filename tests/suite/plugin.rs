@@ -99,7 +99,7 @@ fn bad_input_is_one_line_and_never_echoed() {
         |kind: &str, version: &str| format!(r#"{{"kind":"{kind}","apiVersion":"{version}","image":"r.test/a"}}"#);
     let fields = |line: usize, column: usize| {
         format!(
-            "request lacks `kind`, `apiVersion` or `image`, or has one that is no string, at line {line} column {column}"
+            "request lacks `kind`, `apiVersion` or `image`, or has a field of the wrong type, at line {line} column {column}"
         )
     };
     let versions =

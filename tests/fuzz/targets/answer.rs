@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use keyring_credential_provider::credential::{Credential, check_basic_auth};
+use keyring_credential_provider::issuer::Issuing;
 use keyring_credential_provider::kubelet::response::CredentialProviderResponse;
 use keyring_credential_provider::kubelet::{ApiVersion, keyring};
 use keyring_credential_provider::mirror::{self, MirrorRule, Policy, Source};
@@ -36,7 +37,7 @@ fuzz_target!(|data: &[u8]| {
         scopes.into_iter().zip(&names).map(|(scope, name)| credential(scope, name, password)).collect();
     let rules: Vec<MirrorRule> = rule(mirrors).into_iter().collect();
 
-    match provider::provide(ApiVersion::V1, &image, &credentials, &rules, 0) {
+    match provider::provide(ApiVersion::V1, &image, &credentials, &rules, &Issuing::offline(0)) {
         Ok(response) => {
             check_choice(&response, &image, &credentials, rules.first());
             check_wire(&response, &image, password);

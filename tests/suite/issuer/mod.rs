@@ -1,0 +1,73 @@
+//! Issuers, against servers inside the test that verify what they are sent.
+//!
+//! A new issuer plugs in with a file that has a [`Subject`](faults::Subject) and `fault_matrix!(SUBJECT);`, and then tests of
+//! its own ways.
+
+mod aws;
+mod cache;
+mod fake;
+mod faults;
+mod login;
+mod oauth2;
+mod sigv4;
+
+use std::path::Path;
+
+use crate::support::{Node, Run, answer, request};
+use fake::authority;
+
+/// Logs in with a secret, or none, and settings; those that begin with `-` are options as they are.
+#[track_caller]
+fn login(node: &Node, scope: &str, issuer: &str, settings: &[&str], secret: &str) -> Run {
+    let mut arguments = vec!["login".to_owned(), scope.to_owned(), "--issuer".to_owned(), issuer.to_owned()];
+    for setting in settings {
+        if setting.starts_with('-') {
+            arguments.extend(setting.split(' ').map(str::to_owned));
+        } else {
+            arguments.extend(["--set".to_owned(), (*setting).to_owned()]);
+        }
+    }
+    if !secret.is_empty() {
+        arguments.push("--password-stdin".to_owned());
+    }
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    node.run(&arguments, secret)
+}
+
+/// The setting that makes the program trust the test's certificate authority.
+fn ca_file(node: &Node) -> String {
+    let path = node.dir().join("ca.pem");
+    authority().copy_to(&path);
+    setting("ca-file", &path)
+}
+
+fn setting(name: &str, path: &Path) -> String {
+    format!("{name}={}", path.to_str().unwrap())
+}
+
+/// Asks as the kubelet does, with a deadline.
+fn ask(node: &Node, image: &str, timeout: &str) -> Run {
+    node.run(&["get-credentials", "--timeout", timeout], request(image))
+}
+
+/// Takes an answer apart: user, password, seconds that the kubelet keeps it, and its key.
+#[track_caller]
+fn parts(run: Run) -> (String, String, u64, String) {
+    assert_eq!(run.stderr, "", "{run:?}");
+    let text = run.done();
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let seconds = value["cacheDuration"].as_str().unwrap();
+    let (key, auth) = value["auth"].as_object().unwrap().iter().next().expect("a credential");
+    let (user, password) = (auth["username"].as_str().unwrap(), auth["password"].as_str().unwrap());
+    // The whole answer, byte for byte.
+    let auth = format!(r#""{key}":{{"username":"{user}","password":"{password}"}}"#);
+    assert_eq!(text, answer("v1", value["cacheKeyType"].as_str().unwrap(), seconds, &auth));
+    let seconds = seconds.strip_suffix('s').unwrap().parse().unwrap();
+    (user.to_owned(), password.to_owned(), seconds, key.clone())
+}
+
+/// Whether a duration is `longest`, or up to a tenth less by jitter and some seconds less by a slow machine.
+#[track_caller]
+fn assert_kept(seconds: u64, longest: u64) {
+    assert!((longest * 9 / 10 - 5..=longest).contains(&seconds), "{seconds} of {longest}");
+}
