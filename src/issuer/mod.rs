@@ -1,7 +1,7 @@
 //! Turns a stored secret into what the kubelet gets: the map of the issuers.
 //!
 //! An issuer is a file here with three parts: the names of its `SETTINGS`; `check`, which says what is wrong with an entry; and
-//! `plan`, which resolves everything that takes no network and returns what is to be asked ([`engine::Plan`]). The engine does
+//! `plan`, which resolves everything that takes no network and returns what is to be asked (`engine::Plan`). The engine does
 //! the rest: the sealed cache, one asker at a time, expiry, failures.
 
 mod aws;
