@@ -164,7 +164,8 @@ fn a_backslash_that_is_an_escape_is_found() {
 /// What the samples do not have, each with its whole report.
 #[test]
 fn cases_without_a_sample_have_their_exact_report() {
-    let escapes = "configs:\n  r.test:\n    auth: {username: u, password: p}\n    tls:\n      ca_file: \"C:\\etc\\rancher\"\n";
+    let escapes =
+        "configs:\n  r.test:\n    auth: {username: u, password: p}\n    tls:\n      ca_file: \"C:\\etc\\rancher\"\n";
     let escaped = "info: f:3: `configs.r.test.auth` imported: the credential for `r.test`\n\
         info: f:5: `configs.r.test.tls.ca_file` not representable: stays in the configuration it is in; a credential store cannot hold it\n\
         error: f:5: `configs.r.test.tls.ca_file` ignored: the path has a control character at position 3; in double quotes `\\` starts an escape, so write the path in single quotes, or each `\\` twice\n";

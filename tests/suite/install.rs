@@ -141,3 +141,53 @@ fn help_is_the_head_of_the_script() {
     assert!(run.stdout.contains("\nUsage: install.sh [--binary FILE]"), "{}", run.stdout);
     assert!(run.stdout.ends_with("root, 10 a dry run found changes.\n"), "{}", run.stdout);
 }
+
+/// A kubeadm node's files.
+fn kubeadm() -> Dir {
+    let root = Dir::new();
+    let drop_in = root.path().join("usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf");
+    fs::create_dir_all(drop_in.parent().unwrap()).unwrap();
+    fs::write(drop_in, "[Service]\nEnvironmentFile=-/etc/default/kubelet\n").unwrap();
+    root
+}
+
+#[test]
+fn the_program_does_the_rest() {
+    let unpacked = Unpacked::new();
+    let root = kubeadm();
+    let installed = root.path().join("usr/libexec/keyring-credential-provider/bin").join(NAME);
+    let place = ["--root", root.path().to_str().unwrap(), "--kubelet-version", "1.33", "--match-image", "docker.io"];
+    let run = |more: &[&str]| unpacked.run(&[&place[..], more].concat());
+    let before = unpacked.names();
+
+    let dry = run(&["--dry-run"]);
+    assert_eq!((dry.code, dry.stderr.as_str()), (10, ""), "{dry:#?}");
+    assert!(!installed.exists());
+
+    let done = run(&["--yes"]);
+    assert_eq!((done.code, &done.stdout), (0, &dry.stdout), "{done:#?}");
+    assert_eq!(fs::read(&installed).unwrap(), fs::read(unpacked.binary()).unwrap());
+    assert_eq!(installed.metadata().unwrap().permissions().mode() & 0o7777, 0o755);
+    let again = run(&["--yes"]);
+    assert_eq!((again.code, again.stdout.as_str(), again.stderr.as_str()), (0, "", "nothing to change\n"));
+    assert_eq!(unpacked.names(), before, "no store is made for another root, and no copy is left");
+}
+
+#[test]
+fn the_store_is_made_once_and_the_programs_refusal_is_the_scripts() {
+    let unpacked = Unpacked::new();
+    // Refused on any machine before anything is written, so the machine that runs this stays as it is.
+    let run = || unpacked.run(&["--key-source", "host-key", "--flavour", "talos", "--yes"]);
+    let (first, second) = (run(), run());
+    let store = unpacked.path("store");
+    let made = format!("made a store at `{}`, its key in `host-key`\n", store.display());
+    let kept = format!("the store at `{}` stays as it is\n", store.display());
+    let refusal = first.stderr.strip_prefix(&made).unwrap_or_else(|| panic!("{first:#?}"));
+    assert!(refusal.starts_with("error: Talos has no shell"), "{refusal}");
+    assert_eq!((first.code, first.stdout.as_str()), (6, ""));
+    assert_eq!(second, Run::new(6, "", &(kept + refusal)));
+
+    let other = Unpacked::new();
+    assert_eq!(other.run(&["--no-store", "--flavour", "talos", "--yes"]), Run::new(6, "", refusal));
+    assert!(!other.path("store").exists());
+}

@@ -112,6 +112,7 @@ impl Container {
         let container = Self { dir: Dir::new() };
         for dir in [
             "root/dev",
+            "root/proc",
             "root/etc/credentials",
             "root/host",
             "root/run/keyring-credential-provider",
@@ -149,6 +150,7 @@ impl Container {
             mount --bind root root
             mount --bind "$binary" root/keyring-credential-provider
             mount --rbind /dev root/dev
+            mount --rbind /proc root/proc
             mount --bind node root/host
             mount --bind node/var/lib/kubelet root/var/lib/kubelet
             mount --bind node/etc/machine-id root/etc/machine-id
@@ -174,8 +176,9 @@ fn declaration() -> String {
 }
 
 #[test]
-fn the_steps_of_the_linux_daemonset_make_and_fill_the_store() {
-    let container = Container::new(&declaration(), &[]);
+fn the_steps_of_the_linux_daemonset_make_a_store_and_change_the_node() {
+    let drop_in = "usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf";
+    let container = Container::new(&declaration(), &[(drop_in, "[Service]\nEnvironmentFile=-/etc/default/kubelet\n")]);
     let pod = &of_kind(&documents("kubernetes/linux.yaml"), "DaemonSet")["spec"]["template"]["spec"];
     let steps = pod["initContainers"].as_array().unwrap();
     let store = "/host/var/lib/keyring-credential-provider";
@@ -191,6 +194,19 @@ fn the_steps_of_the_linux_daemonset_make_and_fill_the_store() {
     ask["args"] = json!(["explain", "nginx", "--store", store]);
     assert!(container.run(&ask).done().contains("credential  docker.io as `alice`, by issuer `static`\n"));
     assert_eq!(fs::read_dir(container.path("node/run/marks")).unwrap().count(), 1, "the mark is the node's");
+
+    let applied = container.run(&steps[2]);
+    assert_eq!(applied.code, 0, "{applied:#?}");
+    let flags = fs::read_to_string(container.path("node/etc/default/kubelet")).unwrap();
+    assert!(
+        flags.contains("--image-credential-provider-bin-dir=/usr/libexec/keyring-credential-provider/bin "),
+        "{flags}"
+    );
+    let program = container.path("node/usr/libexec/keyring-credential-provider/bin/keyring-credential-provider");
+    assert_eq!(fs::metadata(program).unwrap().len(), fs::metadata(BINARY).unwrap().len());
+    // A pod that starts again finds everything as it should be.
+    let again = container.run(&steps[2]);
+    assert_eq!((again.code, again.stdout.as_str(), again.stderr.as_str()), (0, "", "nothing to change\n"));
 }
 
 #[test]
