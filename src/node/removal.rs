@@ -9,6 +9,10 @@ use super::state::State;
 use super::{NAME, WINDOWS_NAME};
 use crate::kubelet::config::{self, Merged};
 
+/// Where the Debian package has its program, and where dpkg lists the files of an installed package.
+const PACKAGED_DIR: &str = "/usr/libexec/keyring-credential-provider/bin";
+const PACKAGE_LIST: &str = "/var/lib/dpkg/info/keyring-credential-provider.list";
+
 /// Plans how the plugin leaves a node: flags and configuration first, its program last.
 ///
 /// `state` is what was written down when it came; without it, what is found decides.
@@ -54,8 +58,10 @@ pub fn removal(node: &Node, state: Option<&State>) -> Result<Vec<Change>, Refusa
         }
         changes.extend(config_changes);
     }
+    // What the Debian package brought, the package takes away.
+    let is_packaged = bin_dir == PACKAGED_DIR && root.exists(PACKAGE_LIST);
     for name in [NAME, WINDOWS_NAME] {
-        if names.contains(&name) {
+        if names.contains(&name) && !is_packaged {
             changes.push(change(node, Kind::Program, &root.join(bin_dir, name), None, 0)?);
         }
     }

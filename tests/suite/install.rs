@@ -191,3 +191,24 @@ fn the_store_is_made_once_and_the_programs_refusal_is_the_scripts() {
     assert_eq!(other.run(&["--no-store", "--flavour", "talos", "--yes"]), Run::new(6, "", refusal));
     assert!(!other.path("store").exists());
 }
+
+#[test]
+fn the_packages_program_stays_until_the_package_goes() {
+    let root = kubeadm();
+    let place = ["--root", root.path().to_str().unwrap(), "--kubelet-version", "1.33"];
+    let program = root.path().join("usr/libexec/keyring-credential-provider/bin").join(NAME);
+    fs::create_dir_all(program.parent().unwrap()).unwrap();
+    fs::copy(BINARY, &program).unwrap();
+    let list = root.path().join("var/lib/dpkg/info/keyring-credential-provider.list");
+    fs::create_dir_all(list.parent().unwrap()).unwrap();
+    fs::write(&list, "").unwrap();
+    let node = |words: &[&str]| run(Command::new(BINARY).arg("node").args(words).args(place).env_clear(), "").done();
+    for is_packaged in [true, false] {
+        node(&["apply", "--match-image", "docker.io", "--yes"]);
+        if !is_packaged {
+            fs::remove_file(&list).unwrap();
+        }
+        node(&["uninstall", "--yes"]);
+        assert_eq!(program.exists(), is_packaged);
+    }
+}
