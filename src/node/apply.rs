@@ -4,6 +4,7 @@
 //! was kept or what was to be written.
 
 use std::io;
+use std::time::Duration;
 
 use super::change::{Change, Kind, hash};
 use super::detect::Node;
@@ -41,7 +42,7 @@ pub enum ApplyError {
     RollbackFailed(String, String),
 }
 
-/// Carries a plan out, and restarts the kubelet if that is wanted and needed.
+/// Carries a plan out. With `wait`, the kubelet is restarted where that is needed, and has so long to be well again.
 ///
 /// # Errors
 /// [`ApplyError`]
@@ -50,7 +51,7 @@ pub fn apply(
     plan: &Plan,
     held: &Held,
     previous: Option<State>,
-    restart: bool,
+    wait: Option<Duration>,
 ) -> Result<State, ApplyError> {
     let root = &node.root;
     let mut state = planned(node, plan, previous.as_ref());
@@ -67,9 +68,9 @@ pub fn apply(
     for change in &plan.changes {
         write(root, change)?;
     }
-    if restart && (plan.needs_restart() || is_stale(node, &state)) {
-        if let Err(reason) = health::restart(node, &plan.flags) {
-            return Err(give_up(node, held, &mut state, reason));
+    if let Some(wait) = wait.filter(|_| plan.needs_restart() || is_stale(node, &state)) {
+        if let Err(reason) = health::restart(node, &plan.flags, wait) {
+            return Err(give_up(node, held, &mut state, reason, wait));
         }
         state.stale_kubelet = None;
         held.write(&state)?;
@@ -109,18 +110,21 @@ pub fn is_stale(node: &Node, state: &State) -> bool {
 }
 
 /// The kubelet did not come up: puts back what was there, and starts it with that.
-fn give_up(node: &Node, held: &Held, state: &mut State, reason: String) -> ApplyError {
+fn give_up(node: &Node, held: &Held, state: &mut State, reason: String, wait: Duration) -> ApplyError {
     let back = rollback::changes(node, state, held).map_err(|error| error.to_string()).and_then(|changes| {
         changes.iter().try_for_each(|change| change.write(&node.root)).map_err(|error| error.to_string())
     });
-    let restarted = back.and_then(|()| health::restart(node, &node.flags));
+    let restarted = back.and_then(|()| health::restart(node, &node.flags, wait));
     match restarted {
         Ok(()) => {
             let previous = state.last.take().and_then(|last| last.previous).map(|previous| *previous);
             // The files are as before; that the state is too matters less than the news.
             let _ = match &previous {
                 Some(previous) => held.write(previous),
-                None => held.write(&State { files: Vec::new(), last: None, stale_kubelet: None, ..state.clone() }),
+                None => {
+                    remove_dirs(&node.root, &state.dirs);
+                    held.forget()
+                }
             };
             ApplyError::RolledBack(reason)
         }
@@ -201,11 +205,11 @@ pub fn remove_dirs(root: &Root, dirs: &[String]) {
 ///
 /// # Errors
 /// What is wrong, for people.
-pub fn restart(node: &Node) -> Result<(), String> {
+pub fn restart(node: &Node, wait: Duration) -> Result<(), String> {
     let flags = node
         .profile
         .carriers
         .iter()
         .fold(super::flags::Flags::default(), |flags, carrier| carrier.read(&node.root).or(&flags));
-    health::restart(node, &flags)
+    health::restart(node, &flags, wait)
 }

@@ -13,33 +13,31 @@ use super::flags::Flags;
 use super::live;
 use crate::platform;
 
-/// A node under load takes a minute; k3s starts its API server first.
-const PATIENCE: Duration = Duration::from_secs(180);
-/// Longer than the ten seconds after which systemd starts a kubelet again.
+/// Longer than the ten seconds after which systemd starts a kubelet again; half of the whole patience, if that is less.
 const STABLE: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_millis(500);
 /// The kubelet's own default (`healthzPort`).
 const HEALTH_PORT: u16 = 10248;
 
-/// Restarts the kubelet's service and waits until the kubelet is well with these flags.
+/// Restarts the kubelet's service and waits until the kubelet is well with these flags, so long as is said.
 ///
 /// # Errors
 /// What is wrong, for people.
-pub(super) fn restart(node: &Node, flags: &Flags) -> Result<(), String> {
+pub(super) fn restart(node: &Node, flags: &Flags, patience: Duration) -> Result<(), String> {
     let Some(restart) = &node.profile.restart else {
         return Err("how to restart this kubelet is not known".to_owned());
     };
     for command in restart.commands() {
         platform::control_service(&command).map_err(|error| format!("`{}` failed: {error}", command.join(" ")))?;
     }
-    wait(node, flags)
+    wait(node, flags, patience)
 }
 
-fn wait(node: &Node, flags: &Flags) -> Result<(), String> {
+fn wait(node: &Node, flags: &Flags, patience: Duration) -> Result<(), String> {
     let start = Instant::now();
     let mut steady: Option<((u32, u64), Instant)> = None;
     let mut reason = "no kubelet runs".to_owned();
-    while start.elapsed() < PATIENCE {
+    while start.elapsed() < patience {
         if let Some(live) = live::kubelet(&node.root) {
             let process = (live.pid, live.started);
             let since = match steady {
@@ -56,7 +54,7 @@ fn wait(node: &Node, flags: &Flags) -> Result<(), String> {
                 (true, false) => format!("it does not answer at 127.0.0.1:{HEALTH_PORT}"),
                 (true, true) => "it does not stay".to_owned(),
             };
-            if has_flags && is_healthy && since.elapsed() >= STABLE {
+            if has_flags && is_healthy && since.elapsed() >= STABLE.min(patience / 2) {
                 return Ok(());
             }
         } else {

@@ -245,7 +245,7 @@ impl Held {
     ///
     /// # Errors
     /// [`StateError::File`]
-    pub fn forget(self) -> Result<(), StateError> {
+    pub fn forget(&self) -> Result<(), StateError> {
         self.sweep(None);
         for name in ["state.json", "lock"] {
             match fs::remove_file(self.dir.join(name)) {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, BufRead, IsTerminal};
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 
@@ -10,7 +11,7 @@ use crate::cli::output::{self, Failure, Outcome};
 use crate::cli::{Context, Form};
 use crate::exit::Code;
 use crate::node::apply::{self, ApplyError};
-use crate::node::state::{self, State};
+use crate::node::state::{self, Seen, State};
 use crate::node::{self, Change, Kind, Node};
 use crate::platform;
 
@@ -19,7 +20,7 @@ pub(super) fn apply(args: &ApplyArgs, context: &Context) -> Outcome {
     if let Some(refusal) = node.flavour.refusal(node.root.system()) {
         return Err(refusal.into());
     }
-    args.plan.place.check_restart(&node, args.restart)?;
+    let wait = args.restart.patience(&node)?;
     check_privilege(&node)?;
     let held = state::hold(&node.root)?;
     let plan = make(&args.plan, &node, context)?;
@@ -28,7 +29,7 @@ pub(super) fn apply(args: &ApplyArgs, context: &Context) -> Outcome {
     if !plan.changes.is_empty() || context.form == Form::Json {
         show::plan(&node, &plan.changes, &plan.warnings, plan.needs_restart(), context.form)?;
     }
-    if plan.changes.is_empty() && previous.is_some() && !(is_stale && args.restart) {
+    if plan.changes.is_empty() && previous.is_some() && !(is_stale && wait.is_some()) {
         output::say("nothing to change");
         if is_stale {
             tell_restart(&node);
@@ -38,9 +39,9 @@ pub(super) fn apply(args: &ApplyArgs, context: &Context) -> Outcome {
     if !plan.changes.is_empty() {
         confirm(args.yes)?;
     }
-    let state = apply::apply(&node, &plan, &held, previous, args.restart)?;
+    let state = apply::apply(&node, &plan, &held, previous, wait)?;
     output::say(if plan.changes.is_empty() { "restarted the kubelet" } else { "the plugin is on this node" });
-    if !args.restart && (plan.needs_restart() || apply::is_stale(&node, &state)) {
+    if wait.is_none() && (plan.needs_restart() || apply::is_stale(&node, &state)) {
         tell_restart(&node);
     }
     Ok(Code::Done)
@@ -48,7 +49,7 @@ pub(super) fn apply(args: &ApplyArgs, context: &Context) -> Outcome {
 
 pub(super) fn rollback(args: &RollbackArgs, form: Form) -> Outcome {
     let node = args.place.find()?;
-    args.place.check_restart(&node, args.restart)?;
+    let wait = args.restart.patience(&node)?;
     check_privilege(&node)?;
     let Some(state) = state::read(&node.root)? else { return Err(nothing_here()) };
     let held = state::hold(&node.root)?;
@@ -66,21 +67,22 @@ pub(super) fn rollback(args: &RollbackArgs, form: Form) -> Outcome {
             held.forget()?;
         }
     }
-    restart_or_tell(&node, args.restart, &changes)?;
+    restart_or_tell(&node, wait, &changes)?;
     output::say("put back what was there before");
     Ok(Code::Done)
 }
 
 pub(super) fn uninstall(args: &UninstallArgs, context: &Context) -> Outcome {
     let node = args.place.find()?;
-    args.place.check_restart(&node, args.restart)?;
+    let wait = args.restart.patience(&node)?;
     check_privilege(&node)?;
     let state = state::read(&node.root)?;
     let mut changes = node::removal(&node, state.as_ref())?;
     // The kubelet that runs still calls the program, until it is restarted.
-    let is_called = node.root.is_live() && node.live.is_some() && !args.restart;
+    let is_called = node.root.is_live() && node.live.is_some() && wait.is_none();
     let is_loaded = changes.iter().any(|change| change.kind != Kind::Program);
-    let stays = is_called && is_loaded;
+    let is_stale = state.as_ref().is_some_and(|state| apply::is_stale(&node, state));
+    let stays = is_called && (is_loaded || is_stale);
     if stays {
         changes.retain(|change| change.kind != Kind::Program);
     }
@@ -96,16 +98,21 @@ pub(super) fn uninstall(args: &UninstallArgs, context: &Context) -> Outcome {
     let (programs, files): (Vec<Change>, Vec<Change>) =
         changes.into_iter().partition(|change| change.kind == Kind::Program);
     write_all(&node, &files)?;
-    restart_or_tell(&node, args.restart, &files)?;
+    restart_or_tell(&node, wait, &files)?;
     write_all(&node, &programs)?;
     let dirs = state.as_ref().map(|state| state.dirs.clone()).unwrap_or_default();
     match state {
         Some(state) if stays => {
             let files = state.files.iter().filter(|placed| placed.kind == Kind::Program).cloned().collect();
-            let left = State { files, last: None, ..state };
+            let stale_kubelet = node.live.as_ref().map(|live| Seen { pid: live.pid, started: live.started });
+            let left = State { files, stale_kubelet, last: None, ..state };
             held.write(&left)?;
             held.sweep(Some(&left));
+            if !is_loaded {
+                tell_restart(&node);
+            }
             output::say("the program stays until the kubelet was restarted; run this again then");
+            return Ok(Code::Done);
         }
         Some(_) | None => {
             apply::remove_dirs(&node.root, &dirs);
@@ -196,10 +203,10 @@ fn write_all(node: &Node, changes: &[Change]) -> Result<(), Failure> {
     changes.iter().try_for_each(|change| apply::write(&node.root, change)).map_err(Failure::from)
 }
 
-fn restart_or_tell(node: &Node, restart: bool, changes: &[Change]) -> Result<(), Failure> {
+fn restart_or_tell(node: &Node, wait: Option<Duration>, changes: &[Change]) -> Result<(), Failure> {
     let needs_restart = changes.iter().any(|change| change.kind != Kind::Program);
-    if needs_restart && restart {
-        return apply::restart(node).map_err(|reason| {
+    if let Some(wait) = wait.filter(|_| needs_restart) {
+        return apply::restart(node, wait).map_err(|reason| {
             let failure = Failure::new(Code::RollbackFailed, anyhow!("the kubelet did not come up: {reason}"));
             failure.with_remedy("this node needs a person: look at the kubelet's log")
         });

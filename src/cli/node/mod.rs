@@ -5,6 +5,7 @@ mod show;
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 
@@ -14,6 +15,7 @@ use super::{Context, Form};
 use crate::exit::Code;
 use crate::kubelet::config::{self, Generated, Position, Target};
 use crate::node::{self, Flavour, Node, Plan, Program, Refusal, Root, StateError};
+use crate::time;
 
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
@@ -79,18 +81,16 @@ pub(super) struct ApplyArgs {
     /// Do not ask
     #[arg(long)]
     yes: bool,
-    /// Restart the kubelet, and put everything back should it not come up
-    #[arg(long)]
-    restart: bool,
+    #[command(flatten)]
+    restart: RestartArgs,
 }
 
 #[derive(clap::Args)]
 pub(super) struct RollbackArgs {
     #[command(flatten)]
     place: Place,
-    /// Restart the kubelet
-    #[arg(long)]
-    restart: bool,
+    #[command(flatten)]
+    restart: RestartArgs,
 }
 
 #[derive(clap::Args)]
@@ -100,12 +100,36 @@ pub(super) struct UninstallArgs {
     /// Remove the store too, with all that is in it
     #[arg(long)]
     purge: bool,
-    /// Restart the kubelet
-    #[arg(long)]
-    restart: bool,
+    #[command(flatten)]
+    restart: RestartArgs,
     /// Do not ask
     #[arg(long)]
     yes: bool,
+}
+
+#[derive(clap::Args)]
+pub(super) struct RestartArgs {
+    /// Restart the kubelet; `apply` puts everything back should it not come up
+    #[arg(long)]
+    restart: bool,
+    /// How long the kubelet may take to come up
+    #[arg(long, value_name = "DURATION", default_value = "180s", requires = "restart", value_parser = duration)]
+    wait: Duration,
+}
+
+impl RestartArgs {
+    /// Returns how long to wait for the restart, if there is to be one.
+    fn patience(&self, node: &Node) -> Result<Option<Duration>, Failure> {
+        if self.restart && !node.root.is_live() {
+            let reason = "`--restart` is for this machine, not for a tree below `--root`";
+            return Err(Failure::new(Code::Usage, anyhow!(reason)));
+        }
+        Ok(self.restart.then_some(self.wait))
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    time::parse_duration(text).ok_or("a duration is written as `90s`, `5m` or `1h30m`")
 }
 
 pub(super) fn run(command: &Command, context: &Context) -> Outcome {
@@ -134,16 +158,6 @@ impl Place {
                 version: self.kubelet_version.clone(),
             },
         ))
-    }
-
-    fn check_restart(&self, node: &Node, restart: bool) -> Result<(), Failure> {
-        if restart && !node.root.is_live() {
-            return Err(Failure::new(
-                Code::Usage,
-                anyhow!("`--restart` is for this machine, not for a tree below `--root`"),
-            ));
-        }
-        Ok(())
     }
 }
 
