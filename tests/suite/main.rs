@@ -6,6 +6,7 @@ mod apply;
 mod cli;
 mod codegen;
 mod config;
+mod config_merge;
 mod contract;
 mod crash;
 mod import;
@@ -18,6 +19,12 @@ mod manifests;
 mod mirrors;
 #[cfg(target_os = "linux")]
 mod node;
+#[cfg(target_os = "linux")]
+mod node_refusals;
+#[cfg(target_os = "linux")]
+mod node_restart;
+#[cfg(target_os = "linux")]
+mod node_state;
 mod plugin;
 mod powershell;
 mod reference;

@@ -14,19 +14,19 @@ use keyring_credential_provider::node::{self, Options, Program, Root};
 
 use crate::support::{BINARY, Dir, Run, run};
 
-const ECR: &str = include_str!("../data/config/samples/eks-config.json");
-const ACR: &str = include_str!("../data/config/samples/aks-linux.yaml");
-const SECRET: &str = "made-up-secret-of-another-provider";
+pub(crate) const ECR: &str = include_str!("../data/config/samples/eks-config.json");
+pub(crate) const ACR: &str = include_str!("../data/config/samples/aks-linux.yaml");
+pub(crate) const SECRET: &str = "made-up-secret-of-another-provider";
 
 /// A node's file tree.
-struct Tree {
-    dir: Dir,
+pub(crate) struct Tree {
+    pub(crate) dir: Dir,
     arguments: Vec<String>,
 }
 
 impl Tree {
     /// Files below the root: a name with `!` at its end is a program.
-    fn new(files: &[(&str, &str)], arguments: &[&str]) -> Self {
+    pub(crate) fn new(files: &[(&str, &str)], arguments: &[&str]) -> Self {
         let dir = Dir::new();
         for (path, text) in files {
             let name = path.trim_end_matches('!');
@@ -39,22 +39,22 @@ impl Tree {
         Self { dir, arguments: arguments.iter().map(|word| (*word).to_owned()).collect() }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name.trim_start_matches('/'))
     }
 
-    fn text(&self, name: &str) -> String {
+    pub(crate) fn text(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
-    fn node(&self, verb: &str, arguments: &[&str]) -> Run {
+    pub(crate) fn node(&self, verb: &str, arguments: &[&str]) -> Run {
         let mut command = Command::new(BINARY);
         command.args(["node", verb, "--root"]).arg(self.dir.path()).args(&self.arguments).args(arguments).env_clear();
         run(&mut command, "")
     }
 
     /// `plan` or `apply` with the usual wishes.
-    fn wish(&self, verb: &str, arguments: &[&str]) -> Run {
+    pub(crate) fn wish(&self, verb: &str, arguments: &[&str]) -> Run {
         let program = program(self.system());
         let usual = ["--match-image", "docker.io", "--match-image", "r.test", "--binary", program.to_str().unwrap()];
         self.node(verb, &[&usual, arguments].concat())
@@ -64,7 +64,7 @@ impl Tree {
         Root::new(Some(self.dir.path())).unwrap().system()
     }
 
-    fn detect(&self) -> node::Node {
+    pub(crate) fn detect(&self) -> node::Node {
         let version = self.arguments.iter().position(|word| word == "--kubelet-version");
         let version = version.map(|index| self.arguments[index + 1].clone());
         let flavour = self.arguments.iter().position(|word| word == "--flavour");
@@ -73,7 +73,7 @@ impl Tree {
     }
 
     /// Every file, with its mode; what `node` keeps for itself is left out.
-    fn files(&self) -> BTreeMap<String, (u32, Vec<u8>)> {
+    pub(crate) fn files(&self) -> BTreeMap<String, (u32, Vec<u8>)> {
         let mut files = BTreeMap::new();
         collect(self.dir.path(), self.dir.path(), &mut files);
         files.retain(|name, _| !name.contains("keyring-credential-provider/node"));
@@ -82,7 +82,7 @@ impl Tree {
 
     /// What a kubelet that is started now would say. None: it has no providers.
     #[track_caller]
-    fn judge(&self) -> Option<Vec<String>> {
+    pub(crate) fn judge(&self) -> Option<Vec<String>> {
         let node = self.detect();
         let (bin_dir, config) = node.flags.both()?;
         let (bin_dir, file) = (node.root.host(bin_dir).unwrap(), node.root.host(config).unwrap());
@@ -106,7 +106,7 @@ fn collect(root: &Path, dir: &Path, files: &mut BTreeMap<String, (u32, Vec<u8>)>
 }
 
 /// The program under test without what only debuggers read, or what Windows would take for a program.
-fn program(system: System) -> PathBuf {
+pub(crate) fn program(system: System) -> PathBuf {
     static LINUX: OnceLock<PathBuf> = OnceLock::new();
     static WINDOWS: OnceLock<PathBuf> = OnceLock::new();
     // Beside the test program, not in a directory that goes away with one test.
@@ -211,7 +211,7 @@ fn is_valid_at_every_moment(make: impl Fn() -> Tree) {
     }
 }
 
-fn k3s() -> Tree {
+pub(crate) fn k3s() -> Tree {
     Tree::new(&[("/etc/rancher/k3s/config.yaml", "token: made-up\n")], &["--kubelet-version", "v1.34.2+k3s1"])
 }
 
@@ -250,7 +250,7 @@ fn rke2_tells_its_version_and_asks_for_its_own_runtime() {
     assert!(tree.text("/var/lib/rancher/credentialprovider/config.yaml").contains("- \"index.docker.io\"\n"));
 }
 
-const KUBEADM_UNIT: (&str, &str) = (
+pub(crate) const KUBEADM_UNIT: (&str, &str) = (
     "/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf",
     "[Service]\nEnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env\nEnvironmentFile=-/etc/default/kubelet\n",
 );
@@ -328,7 +328,7 @@ fn eks_keeps_what_nodeadm_writes_at_every_boot() {
     assert_eq!(tree.judge().unwrap(), both);
 }
 
-fn aks() -> Tree {
+pub(crate) fn aks() -> Tree {
     let settings = "KUBELET_CONFIG_FILE_FLAGS=\nKUBELET_FLAGS=--address=0.0.0.0 --image-credential-provider-bin-dir=/var/lib/kubelet/credential-provider --image-credential-provider-config=/var/lib/kubelet/credential-provider-config.yaml --max-pods=30\n";
     let config = ACR.to_owned() + &format!("    env:\n      - name: TOKEN\n        value: {SECRET}\n");
     Tree::new(
@@ -527,228 +527,6 @@ fn a_directory_of_configurations_gets_a_file_of_its_own() {
 }
 
 #[test]
-fn nodes_that_own_their_files_are_left_alone_with_the_way_out() {
-    let release = |id: &str| Tree::new(&[("/etc/os-release", &format!("NAME=x\nID={id}\n"))], &[]);
-    let cases = [
-        (release("bottlerocket"), "Bottlerocket's image is verified", "settings.container-registry.credentials"),
-        (release("talos"), "Talos has no shell", "node plan --flavour talos"),
-        (release("\"rhcos\""), "the Machine Config Operator owns", "MachineConfig"),
-        (release("cos"), "GKE's image is read-only", "Artifact Registry"),
-        (Tree::new(&[("/etc/NIXOS", "")], &[]), "NixOS writes the kubelet's service", "services.k3s.extraFlags"),
-        (
-            Tree::new(&[("/C/k/windows-instance-config-daemon.exe", "")], &[]),
-            "the Windows Machine Config Operator owns",
-            "pull secrets",
-        ),
-    ];
-    for (tree, reason, remedy) in cases {
-        let run = tree.wish("apply", &["--yes"]);
-        assert_eq!((run.code, run.stdout.as_str()), (6, ""), "{run:#?}");
-        assert!(run.stderr.starts_with(&format!("error: {reason}")) && run.stderr.contains(remedy), "{run:#?}");
-        let found = tree.node("detect", &[]).done();
-        assert!(found.contains(reason) && found.contains(remedy), "{found}");
-        assert!(!tree.path("/var").exists() && !tree.path("/C/ProgramData").exists());
-    }
-}
-
-/// Runs a wish that must be refused without a byte written.
-#[track_caller]
-fn refused(tree: &Tree, arguments: &[&str], code: i32, stderr: &str) {
-    let original = tree.files();
-    for verb in ["plan", "apply"] {
-        let yes = if verb == "apply" { &["--yes"][..] } else { &[] };
-        assert_eq!(tree.wish(verb, &[arguments, yes].concat()), Run::new(code, "", stderr));
-    }
-    assert_eq!(tree.files(), original);
-}
-
-#[test]
-fn what_would_stop_the_kubelet_is_refused() {
-    let kubeadm = |arguments: &str| {
-        let settings = format!("KUBELET_EXTRA_ARGS=\"{arguments}\"\n");
-        Tree::new(&[KUBEADM_UNIT, ("/etc/default/kubelet", &settings)], &["--kubelet-version", "1.32"])
-    };
-    refused(
-        &kubeadm("--image-credential-provider-bin-dir=/p"),
-        &[],
-        6,
-        "error: the kubelet has one of its two credential provider flags, and starts only with both or none\nhint: complete or remove the flag where it was set\n",
-    );
-    let both = "--image-credential-provider-bin-dir=/p --image-credential-provider-config=/p.yaml";
-    let merging = |config: &str, programs: &[&str]| {
-        let tree = kubeadm(both);
-        fs::create_dir(tree.path("/p")).unwrap();
-        fs::write(tree.path("/p.yaml"), config).unwrap();
-        programs.iter().for_each(|name| fs::write(tree.path("/p").join(name), "").unwrap());
-        tree
-    };
-    refused(
-        &merging(ECR, &[]),
-        &[],
-        6,
-        "error: the kubelet would not start: `/p` has no program of the provider `ecr-credential-provider`\nhint: put it there, or take the provider out of the configuration\n",
-    );
-    refused(
-        &merging(&ACR.replace("defaultCacheDuration", "defaultcacheduration"), &["acr-credential-provider"]),
-        &[],
-        6,
-        "error: kubelet 1.32 would refuse the configuration and not start: error decoding config /p.yaml: strict decoding error: unknown field \"providers[0].defaultcacheduration\"\nhint: mend `/p.yaml` first; `config validate` judges it\n",
-    );
-    refused(
-        &merging(ECR, &["ecr-credential-provider"]),
-        &["--bin-dir", "/q"],
-        6,
-        "error: the kubelet's plugins are in `/p` and its configuration is `/p.yaml`, and it takes one of each\nhint: leave out `--bin-dir` and `--config`, so that this plugin joins the others there\n",
-    );
-    refused(
-        &kubeadm(""),
-        &["--bin-dir", "/with blank"],
-        6,
-        "error: the path `/with blank` has a blank or another sign that a file of flags cannot hold for certain\nhint: choose one of letters, digits, `.`, `-` and `_` by `--bin-dir` and `--config`\n",
-    );
-    refused(
-        &kubeadm(""),
-        &["--match-image", "r.test:x"],
-        6,
-        "error: kubelet 1.32 would refuse the configuration and not start: providers.matchImages: Invalid value: \"r.test:x\": match image is invalid: parse \"https://r.test:x\": invalid port \":x\" after host\nhint: mend `/etc/kubernetes/credential-providers/config.yaml` first; `config validate` judges it\n",
-    );
-    let windows = program(System::Windows);
-    let other = kubeadm("").node("plan", &["--match-image", "r.test", "--binary", windows.to_str().unwrap()]);
-    let stderr = "error: the program is none for Linux, which this node runs\nhint: name the right one by `--binary`\n";
-    assert_eq!(other, Run::new(6, "", stderr));
-    let unknown = Tree::new(&[KUBEADM_UNIT], &[]);
-    let version = "error: the kubelet's version is not known\nhint: say `--kubelet-version`, such as 1.34\n";
-    refused(&unknown, &[], 6, version);
-}
-
-#[test]
-fn what_somebody_else_changed_is_never_put_back() {
-    let tree = aks();
-    let config = "/var/lib/kubelet/credential-provider-config.yaml";
-    tree.wish("apply", &["--yes"]).done();
-    let edited = tree.text(config).replace("*.azurecr.cn", "*.azurecr.us") + "# by somebody else\n";
-    fs::write(tree.path(config), &edited).unwrap();
-    let drift = tree.files();
-    let rollback = tree.node("rollback", &[]);
-    let stderr = format!(
-        "error: `{config}` was changed by somebody else since, and is left as it is\nhint: `node uninstall` takes out what is ours and leaves what others wrote\n"
-    );
-    assert_eq!(rollback, Run::new(6, "", &stderr));
-    assert_eq!(tree.files(), drift);
-    // Still ours, still valid, and told.
-    let verify = tree.node("verify", &[]);
-    assert_eq!(verify.code, 0, "{verify:#?}");
-    assert!(verify.stdout.contains(&format!("ok   `{config}` was changed by somebody else since\n")), "{verify:#?}");
-    tree.node("uninstall", &["--yes"]).done();
-    assert!(tree.text(config).contains("azurecr.us") && tree.text(config).ends_with("# by somebody else\n"));
-    assert_eq!(tree.judge().unwrap(), ["acr-credential-provider"]);
-}
-
-#[test]
-fn an_apply_that_was_cut_short_is_completed_and_taken_back_as_one() {
-    let tree = k3s();
-    let original = tree.files();
-    tree.wish("apply", &["--yes"]).done();
-    // As after a kill before the last file: the state is written first.
-    fs::remove_dir_all(tree.path("/etc/rancher/k3s/config.yaml.d")).unwrap();
-    fs::remove_file(tree.path("/var/lib/rancher/credentialprovider/config.yaml")).unwrap();
-    assert_eq!(tree.node("verify", &[]).code, 1);
-    tree.wish("apply", &["--yes"]).done();
-    assert_eq!(tree.node("verify", &[]).code, 0);
-    tree.node("rollback", &[]).done();
-    assert_eq!(tree.files(), original);
-    let again = tree.node("rollback", &[]);
-    assert_eq!(again, Run::new(1, "", "error: the plugin was not put on this node by `node apply`\n"));
-}
-
-#[test]
-fn an_update_is_taken_back_to_the_version_before() {
-    let tree = k3s();
-    tree.wish("apply", &["--yes"]).done();
-    let first = tree.files();
-    let update = tree.wish("apply", &["--yes", "--match-image", "new.test"]).done();
-    assert_eq!(
-        update,
-        "change /var/lib/rancher/credentialprovider/config.yaml\n  + matchImages: \"new.test\"\nthen run: systemctl restart k3s\n"
-    );
-    tree.node("rollback", &[]).done();
-    assert_eq!(tree.files(), first);
-    let stderr = "error: there is nothing to take back\nhint: `node uninstall` takes the plugin off this node; the change before the last is not kept\n";
-    assert_eq!(tree.node("rollback", &[]), Run::new(6, "", stderr));
-    tree.node("uninstall", &["--yes"]).done();
-    assert_eq!(tree.files(), k3s().files());
-}
-
-#[test]
-fn two_runs_at_a_time_are_one_too_many() {
-    let tree = k3s();
-    tree.wish("apply", &["--yes"]).done();
-    let lock = fs::File::open(tree.path("/var/lib/keyring-credential-provider/node/lock")).unwrap();
-    lock.lock().unwrap();
-    let stderr = "error: another run of this program is changing this node\nhint: wait until it has ended\n";
-    assert_eq!(tree.wish("apply", &["--yes"]), Run::new(6, "", stderr));
-}
-
-#[test]
-fn copies_of_other_peoples_secrets_are_closed() {
-    let tree = aks();
-    tree.wish("apply", &["--yes"]).done();
-    let dir = tree.path("/var/lib/keyring-credential-provider/node");
-    assert_eq!(fs::metadata(&dir).unwrap().mode() & 0o7777, 0o700);
-    let mut copies = 0;
-    for entry in fs::read_dir(&dir).unwrap() {
-        let path = entry.unwrap().path();
-        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600, "{}", path.display());
-        let holds_secret = String::from_utf8_lossy(&fs::read(&path).unwrap()).contains(SECRET);
-        assert!(!holds_secret || path.file_name().unwrap().to_str().unwrap().starts_with("before-"));
-        copies += u32::from(holds_secret);
-    }
-    assert_eq!(copies, 1);
-}
-
-#[test]
-fn without_a_terminal_nothing_is_changed_without_yes() {
-    let tree = k3s();
-    let original = tree.files();
-    let run = tree.wish("apply", &[]);
-    assert_eq!((run.code, tree.files()), (2, original));
-    assert!(run.stderr.ends_with("error: without a terminal there is nobody to ask\nhint: say `--yes`\n"), "{run:#?}");
-}
-
-#[test]
-fn the_running_kubelet_comes_before_every_table() {
-    let tree = Tree::new(
-        &[
-            ("/proc/7/cmdline", "/usr/sbin/init\0--image-credential-provider-config=/no\0"),
-            (
-                "/proc/12/cmdline",
-                "/opt/kubelet\0--token=made-up\0--image-credential-provider-bin-dir\0/p\0--image-credential-provider-config=/p.json\0",
-            ),
-            ("/proc/12/stat", "12 (kube let) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0"),
-            ("/p/ecr-credential-provider!", ""),
-            ("/p.json", ECR),
-        ],
-        &["--kubelet-version", "1.35"],
-    );
-    let found: serde_json::Value = serde_json::from_str(&tree.node("detect", &["--output", "json"]).done()).unwrap();
-    assert_eq!(
-        found,
-        serde_json::json!({
-            "system": "linux", "flavour": "other", "kubeletVersion": "1.35", "kubeletPid": 12,
-            "liveFlags": {"binDir": "/p", "config": "/p.json"}, "flags": {"binDir": "/p", "config": "/p.json"},
-            "binDir": "/p", "config": "/p.json", "mode": "merge", "providers": ["ecr-credential-provider"],
-            "restart": [], "refusal": null,
-        })
-    );
-    tree.wish("apply", &["--yes"]).done();
-    assert_eq!(tree.judge().unwrap(), ["ecr-credential-provider", "keyring-credential-provider"]);
-    // The process is the same as before: it has not read the file yet.
-    let verify = tree.node("verify", &[]);
-    assert_eq!(verify.code, 1);
-    assert!(verify.stdout.ends_with("FAIL the kubelet, process 12, was not restarted since\n"), "{verify:#?}");
-}
-
-#[test]
 fn talos_gets_a_patch_and_the_layout_of_its_extension() {
     let plan = Tree::new(&[], &["--flavour", "talos"]).wish("plan", &[]).done();
     let patch = plan.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect::<String>();
@@ -772,122 +550,4 @@ fn talos_gets_a_patch_and_the_layout_of_its_extension() {
 ";
     assert_eq!(patch, expected);
     assert!(plan.contains("/rootfs/usr/local/lib/kubelet/credentialproviders/keyring-credential-provider"), "{plan}");
-}
-
-/// A node that this program sees as its own machine, by chroot(2): `systemctl` is a script that starts a kubelet, which is a
-/// file below `/proc`, with the flags that stand in `/etc/default/kubelet`.
-struct Machine {
-    tree: Tree,
-}
-
-const SYSTEMCTL: &str = r#"#!/bin/sh
-read n </n
-echo $((n + 1)) >/n
-. /etc/default/kubelet
-echo "4242 (kubelet) S 1 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 $n 0" >/proc/4242/stat
-: >/proc/4242/cmdline
-[ ! -e /dead ] || [ "$n" -lt 101 ] || exit 0
-case $KUBELET_EXTRA_ARGS in *image-credential*) [ ! -e /broken ] || exit 0 ;; esac
-for word in /usr/bin/kubelet $KUBELET_EXTRA_ARGS; do printf '%s\000' "$word"; done >/proc/4242/cmdline
-"#;
-
-impl Machine {
-    fn new(sign: &str) -> Self {
-        let settings = "KUBELET_EXTRA_ARGS=\"--max-pods=42\"\n";
-        let cmdline = "/usr/bin/kubelet\0--max-pods=42\0";
-        let files = [
-            KUBEADM_UNIT,
-            ("/etc/default/kubelet", settings),
-            ("/proc/4242/cmdline", cmdline),
-            ("/proc/4242/stat", "4242 (kubelet) S 1 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 1 0"),
-            ("/n", "100\n"),
-            (sign, ""),
-            ("/usr/bin/systemctl!", SYSTEMCTL),
-        ];
-        let tree = Tree::new(&files, &[]);
-        let libraries = String::from_utf8(Command::new("ldd").arg("/bin/sh").output().unwrap().stdout).unwrap();
-        let libraries = libraries.split_whitespace().filter(|word| word.starts_with('/'));
-        for file in libraries.chain(["/bin/sh"]) {
-            fs::create_dir_all(tree.path(file).parent().unwrap()).unwrap();
-            fs::copy(file, tree.path(file)).unwrap();
-        }
-        fs::copy(program(System::Linux), tree.path("/kcp")).unwrap();
-        Self { tree }
-    }
-
-    fn node(&self, arguments: &[&str]) -> Run {
-        let mut command = Command::new("/usr/sbin/chroot");
-        command.arg(self.tree.dir.path()).args(["/kcp", "node"]).args(arguments).env_clear();
-        run(command.args(["--kubelet-version", "1.34"]), "")
-    }
-
-    fn apply(&self, arguments: &[&str]) -> Run {
-        self.node(&[&["apply", "--yes", "--match-image", "r.test", "--binary", "/kcp"], arguments].concat())
-    }
-
-    /// The node's own files, without those of the machinery.
-    fn files(&self) -> BTreeMap<String, (u32, Vec<u8>)> {
-        let mut files = self.tree.files();
-        files.retain(|name, _| name.starts_with("etc/") || name.contains("credential-provider"));
-        files
-    }
-}
-
-#[test]
-fn a_kubelet_that_does_not_come_up_gets_everything_back() {
-    // The kubelet's health port, for as long as this test runs.
-    let listener = std::net::TcpListener::bind("127.0.0.1:10248").unwrap();
-    std::thread::spawn(move || {
-        use std::io::{Read, Write};
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let _ = stream.read(&mut [0; 256]);
-            let _ = stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nok");
-        }
-    });
-
-    let well = Machine::new("/well");
-    let original = well.files();
-    let apply = well.apply(&["--restart", "--wait", "4s"]);
-    assert_eq!((apply.code, apply.stderr.as_str()), (0, "the plugin is on this node\n"), "{apply:#?}");
-    let verify = well.node(&["verify"]).done();
-    assert!(verify.ends_with("ok   the kubelet, process 4242, runs with it\n"), "{verify}");
-    let uninstall = well.node(&["uninstall", "--yes", "--restart", "--wait", "4s"]);
-    assert_eq!((uninstall.code, uninstall.stderr.as_str()), (0, "the plugin is off this node\n"), "{uninstall:#?}");
-    assert_eq!(well.files(), original);
-
-    // Without `--restart`, the kubelet is left alone, and so is the program that it still calls.
-    let told = "a restart is needed for this to take effect; run: systemctl restart kubelet\n";
-    assert_eq!(well.apply(&[]).stderr, format!("the plugin is on this node\n{told}"));
-    assert_eq!(well.apply(&[]), Run::new(0, "", &format!("nothing to change\n{told}")));
-    assert!(well.node(&["verify"]).stdout.ends_with("was not restarted since\n"));
-    let late = well.apply(&["--restart", "--wait", "4s"]);
-    assert_eq!(late, Run::new(0, "", "restarted the kubelet\n"));
-    well.node(&["verify"]).done();
-    let stays = "the program stays until the kubelet was restarted; run this again then\n";
-    let uninstall = well.node(&["uninstall", "--yes"]);
-    assert_eq!(uninstall.stderr, format!("{told}{stays}"), "{uninstall:#?}");
-    assert_eq!(well.files().len(), original.len() + 1);
-    assert_eq!(well.node(&["uninstall", "--yes"]), Run::new(0, "", &format!("nothing to change\n{told}{stays}")));
-    let restart =
-        Command::new("/usr/sbin/chroot").arg(well.tree.dir.path()).arg("/usr/bin/systemctl").status().unwrap();
-    assert!(restart.success());
-    assert_eq!(well.node(&["uninstall", "--yes"]).stderr, "the plugin is off this node\n");
-    assert_eq!(well.files(), original);
-
-    let broken = Machine::new("/broken");
-    let original = broken.files();
-    let apply = broken.apply(&["--restart", "--wait", "4s"]);
-    let stderr = "error: the kubelet did not come up with the change, which was taken back: no kubelet runs\nhint: the kubelet's log says why\n";
-    assert_eq!((apply.code, apply.stderr.as_str()), (7, stderr), "{apply:#?}");
-    assert_eq!(broken.files(), original);
-    assert_eq!(broken.tree.text("/proc/4242/cmdline"), "/usr/bin/kubelet\0--max-pods=42\0");
-
-    let dead = Machine::new("/dead");
-    fs::write(dead.tree.path("/n"), "101\n").unwrap();
-    let original = dead.files();
-    let apply = dead.apply(&["--restart", "--wait", "2s"]);
-    let stderr = "error: the kubelet did not come up with the change (no kubelet runs), nor after it was taken back: no kubelet runs\nhint: this node needs a person: look at the kubelet's log\n";
-    assert_eq!((apply.code, apply.stderr.as_str()), (8, stderr), "{apply:#?}");
-    assert_eq!(dead.files(), original);
 }

@@ -376,8 +376,8 @@ fn list_of_providers(text: &str) -> Result<(usize, Vec<(usize, usize)>), MergeEr
 }
 
 fn block_item(text: &str, start: usize, end: usize) -> Result<Item, MergeError> {
-    const FORM: MergeError = MergeError::Form("an item of `providers` does not start with a dash on a line of its own");
-    let before = text[..start].trim_end_matches([' ', '\t']);
+    const FORM: MergeError = MergeError::Form("an item of `providers` does not start with a dash");
+    let before = text[..start].trim_end();
     let dash = before.strip_suffix('-').ok_or(FORM)?.len();
     let line = line_start(text, dash);
     if !text[line..dash].bytes().all(|byte| byte == b' ') {
