@@ -21,6 +21,7 @@
 pub mod cli;
 pub mod credential;
 pub mod declaration;
+pub mod doctor;
 pub mod env;
 pub mod exit;
 pub mod import;

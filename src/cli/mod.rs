@@ -2,6 +2,7 @@
 
 mod apply;
 mod config;
+mod doctor;
 mod explain;
 mod generate;
 mod import;
@@ -68,6 +69,8 @@ enum Command {
     Import(import::Args),
     /// Show what the kubelet would get for an image, and why
     Explain(explain::Args),
+    /// Look for everything that silently breaks a pull on this node, with the remedy
+    Doctor(doctor::Args),
     /// Write or judge the configuration that makes a kubelet run this plugin
     #[command(subcommand)]
     Config(config::Command),
@@ -106,6 +109,7 @@ pub fn main() -> Code {
         Command::Apply(args) => apply::run(&args, &context),
         Command::Import(args) => import::run(&args, &context),
         Command::Explain(args) => explain::run(&args, &context),
+        Command::Doctor(args) => doctor::run(&args, &context),
         Command::Config(command) => config::run(&command, &context),
         Command::Node(command) => node::run(&command, &context),
         Command::Generate(command) => generate::run(&command),

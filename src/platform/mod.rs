@@ -32,6 +32,7 @@ pub use system::running::running;
 pub use system::service::control_service;
 pub use system::stage::{create_public_dirs, mode_of, remove_program, replace_program, stage_file};
 pub use system::start::harden_process;
+pub use system::trust::{is_noexec, others_may_write};
 
 /// A process, as the operating system tells of it.
 #[derive(Clone, Debug)]

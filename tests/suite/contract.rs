@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Modules of the library from the words up; a module may use those before it in this list, and itself.
-const LAYERS: [&[&str]; 8] = [
+const LAYERS: [&[&str]; 9] = [
     &["secret", "text", "time", "env", "exit", "platform", "process", "windows_path"],
     &["reference", "scope", "mirror"],
     &["credential"],
@@ -14,6 +14,7 @@ const LAYERS: [&[&str]; 8] = [
     &["issuer", "store", "matching"],
     &["provider", "import", "declaration"],
     &["plugin", "node"],
+    &["doctor"],
     &["cli"],
 ];
 

@@ -9,6 +9,8 @@ mod config;
 mod config_merge;
 mod contract;
 mod crash;
+#[cfg(target_os = "linux")]
+mod doctor;
 mod import;
 mod install;
 mod issuer;

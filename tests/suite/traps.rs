@@ -375,8 +375,11 @@ fn peer_bug_documented_commands_exist() {
                 .take(2)
                 .collect();
             let [first, ..] = words[..] else { continue };
-            if !["store", "login", "logout", "list", "apply", "import", "config", "explain", "generate", "node"]
-                .contains(&first)
+            if ![
+                "store", "login", "logout", "list", "apply", "import", "config", "explain", "doctor", "generate",
+                "node",
+            ]
+            .contains(&first)
             {
                 continue;
             }

@@ -13,3 +13,4 @@ pub(super) mod running;
 pub(super) mod service;
 pub(super) mod stage;
 pub(super) mod start;
+pub(super) mod trust;

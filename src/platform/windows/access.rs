@@ -51,6 +51,9 @@ const NAMES: [(&str, u64, &[u32]); 8] = [
 /// change its list, take it over, everything. Creating files beside is not among them: `C:\ProgramData` allows it to users.
 const REPLACE: u32 = 0x0001_0000 | 0x0000_0040 | 0x0004_0000 | 0x0008_0000 | 0x1000_0000;
 
+/// Rights to write a file, or to create files or directories in a directory.
+const WRITE: u32 = 0x0000_0002 | 0x0000_0004 | 0x4000_0000;
+
 const INHERIT_ONLY: u8 = 0x08;
 
 impl Sid {
@@ -107,6 +110,27 @@ impl Access {
                 named(&grant.sid),
                 named(me)
             )),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks a file, or a directory of programs: others may read it, but neither write nor replace it. In a directory above
+    /// (`is_above`) they may create files and directories, as they may on every Windows.
+    ///
+    /// # Errors
+    /// The reason; it completes the sentence "`PATH` ...".
+    pub(super) fn check_unwritable(&self, me: &Sid, is_above: bool) -> Result<(), String> {
+        let trusted = |sid: &Sid| sid.is(SYSTEM) || sid.is(ADMINISTRATORS) || sid.is(TRUSTED_INSTALLER) || sid == me;
+        if !trusted(&self.owner) {
+            return Err(format!("belongs to {}", named(&self.owner)));
+        }
+        let Some(grants) = &self.grants else { return Err("has no access control list".to_owned()) };
+        let rights = if is_above { REPLACE } else { REPLACE | WRITE };
+        let writes = |grant: &&Grant| {
+            grant.rights & rights != 0 && !grant.inherit_only && !trusted(&grant.sid) && !is_owner(&grant.sid)
+        };
+        match grants.iter().find(writes) {
+            Some(grant) => Err(format!("may be changed by {}", named(&grant.sid))),
             None => Ok(()),
         }
     }
@@ -300,6 +324,21 @@ mod tests {
         for right in [0x40, 0x0001_0000, 0x0004_0000, 0x0008_0000, 0x1000_0000] {
             assert!(access(SYSTEM, &[entry(0, 0, right, EVERYONE)]).check_parent(&me()).is_err(), "{right:#x}");
         }
+    }
+
+    #[test]
+    fn a_program_that_others_could_write_is_found() {
+        let all = [entry(0, 0, FULL, SYSTEM), entry(0, 0, FULL, ADMINISTRATORS), entry(0, 0, READ, USERS)];
+        assert_eq!(access(SYSTEM, &all).check_unwritable(&me(), false), Ok(()));
+        let inherited = [entry(0, 0x13, MODIFY, AUTHENTICATED), entry(0, 0x13, FULL, SYSTEM)];
+        let who = "may be changed by Authenticated Users (`S-1-5-11`)";
+        assert_eq!(access(SYSTEM, &inherited).check_unwritable(&me(), false).unwrap_err(), who);
+        // Creating a directory in `C:\\` is everybody's right; replacing one is not.
+        let create = [entry(0, 0, 4, AUTHENTICATED)];
+        assert_eq!(access(TRUSTED_INSTALLER, &create).check_unwritable(&me(), true), Ok(()));
+        assert_eq!(access(TRUSTED_INSTALLER, &create).check_unwritable(&me(), false).unwrap_err(), who);
+        assert!(access(TRUSTED_INSTALLER, &inherited).check_unwritable(&me(), true).is_err());
+        assert!(access(EVERYONE, &all).check_unwritable(&me(), false).unwrap_err().starts_with("belongs to Everyone"));
     }
 
     #[test]

@@ -227,6 +227,11 @@ pub(super) fn create_dir(path: &Path, what: For) -> io::Result<()> {
     if created == 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Opens a file or directory, whatever a link leads to, to read who may do what with it.
+pub(super) fn open_to_judge(path: &Path) -> io::Result<File> {
+    open(path, READ_CONTROL | FILE_READ_ATTRIBUTES, 0)
+}
+
 /// Opens a file or directory that exists.
 fn open(path: &Path, rights: u32, flags: u32) -> io::Result<File> {
     OpenOptions::new()

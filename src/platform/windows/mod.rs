@@ -15,4 +15,5 @@ mod security;
 pub(super) mod service;
 pub(super) mod stage;
 pub(super) mod start;
+pub(super) mod trust;
 mod wide;
