@@ -215,9 +215,9 @@ fn program(root: &Root, dir: &str, name: &str) -> Program {
     Program { path, name: name.to_owned(), has_plain, has_extension, is_noexec }
 }
 
-/// Looks at files and at all directories above them. The lists of a Windows tree cannot be seen on another system.
+/// Looks at files and at all directories above them. Of a tree of another system nothing can be told.
 fn writable(root: &Root, paths: &[String]) -> Vec<(String, String)> {
-    let is_seen = root.is_live() || root.system() == System::Linux;
+    let is_seen = Root::new(None).is_ok_and(|here| here.system() == root.system());
     let mut all: BTreeMap<String, bool> = BTreeMap::new();
     for path in paths.iter().filter(|_| is_seen) {
         all.insert(path.clone(), false);

@@ -378,6 +378,7 @@ fn generate_writes_pages_and_completions() {
         "-config",
         "-config-generate",
         "-config-validate",
+        "-doctor",
         "-explain",
         "-generate",
         "-generate-completions",

@@ -368,6 +368,40 @@ fn the_file_that_rke2_ignored_is_imported_and_scrubbed() {
 }
 
 #[test]
+fn doctor_judges_a_windows_tree_on_windows() {
+    let Some(machine) = Machine::with_store() else { return };
+    machine.login("r.test", "u", "p");
+    let write = |name: &str, text: &str| {
+        let file = machine.on_disk(&format!("tree/C/{name}"));
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, text).unwrap();
+        file
+    };
+    let dir = r"C:\var\lib\rancher\credentialprovider";
+    let flags = format!(
+        "image-credential-provider-bin-dir: '{dir}\\bin'\r\nimage-credential-provider-config: '{dir}\\config.yaml'\r\n"
+    );
+    write("etc/rancher/rke2/config.yaml.d/50-keyring-credential-provider.yaml", &flags);
+    let config = "apiVersion: kubelet.config.k8s.io/v1\nkind: CredentialProviderConfig\nproviders:\n- name: keyring-credential-provider\n  apiVersion: credentialprovider.kubelet.k8s.io/v1\n  matchImages: [r.test]\n  defaultCacheDuration: 0s\n";
+    write("var/lib/rancher/credentialprovider/config.yaml", config);
+    let program = write("var/lib/rancher/credentialprovider/bin/keyring-credential-provider.exe", "MZ");
+    let tree = machine.path("tree");
+    let doctor = || machine.run(&["doctor", "--root", &tree, "--kubelet-version", "v1.34.1+rke2r1"], "");
+    assert_eq!(doctor(), Run::new(0, "", "nothing is wrong here\n"));
+    // Wine makes an entry for Everyone of the mode.
+    chmod(&program, 0o777);
+    let path = r"C:\var\lib\rancher\credentialprovider\bin\keyring-credential-provider.exe";
+    let found = format!(
+        "error: {path}: others could replace what the kubelet runs or reads, as root or SYSTEM: `{path}` may be changed by Everyone (`S-1-1-0`) [replaceable]\n  \
+         leave SYSTEM and Administrators alone in its access control list, and to Users the right to read and execute\n"
+    );
+    assert_eq!(doctor(), Run::new(1, &found, ""));
+    fs::remove_file(program).unwrap();
+    let run = doctor();
+    assert!(run.code == 1 && run.stdout.contains("[config-refused]") && run.stderr.is_empty(), "{run:#?}");
+}
+
+#[test]
 fn every_spelling_of_a_path_names_the_same_store() {
     let Some(machine) = Machine::with_store() else { return };
     machine.login("r.test", "bob", "s3cret");
