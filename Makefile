@@ -57,7 +57,7 @@ test-dist: build
 # Only the Windows program under Wine.
 test-windows:
 	@set -eu; lines=$$(tests/windows/build.sh); eval "$$lines"; export KCP_WINDOWS_BINARY KCP_WINE_PREFIX; \
-	$(CARGO) test --locked --test suite -- windows::
+	$(CARGO) test --locked --test suite -- windows
 
 test-fuzz:
 	@tests/fuzz/run.sh $(FUZZ_SECONDS)

@@ -49,7 +49,7 @@ pub enum ApplyError {
 pub fn apply(
     node: &Node,
     plan: &Plan,
-    held: &Held,
+    held: &mut Held,
     previous: Option<State>,
     wait: Option<Duration>,
 ) -> Result<State, ApplyError> {
@@ -110,7 +110,7 @@ pub fn is_stale(node: &Node, state: &State) -> bool {
 }
 
 /// The kubelet did not come up: puts back what was there, and starts it with that.
-fn give_up(node: &Node, held: &Held, state: &mut State, reason: String, wait: Duration) -> ApplyError {
+fn give_up(node: &Node, held: &mut Held, state: &mut State, reason: String, wait: Duration) -> ApplyError {
     let back = rollback::changes(node, state, held).map_err(|error| error.to_string()).and_then(|changes| {
         changes.iter().try_for_each(|change| change.write(&node.root)).map_err(|error| error.to_string())
     });

@@ -124,7 +124,8 @@ pub enum StateError {
 pub struct Held {
     dir: PathBuf,
     shown: String,
-    _lock: File,
+    /// Held until the state is forgotten or this value goes.
+    lock: Option<File>,
 }
 
 /// Returns the directory of the state, as the node names it.
@@ -175,7 +176,7 @@ pub fn hold(root: &Root) -> Result<Held, StateError> {
         Err(error) => return Err(wrong(error)),
     };
     match lock.try_lock() {
-        Ok(()) => Ok(Held { dir, shown, _lock: lock }),
+        Ok(()) => Ok(Held { dir, shown, lock: Some(lock) }),
         Err(TryLockError::WouldBlock) => Err(StateError::Busy),
         Err(TryLockError::Error(error)) => Err(wrong(error)),
     }
@@ -245,7 +246,9 @@ impl Held {
     ///
     /// # Errors
     /// [`StateError::File`]
-    pub fn forget(&self) -> Result<(), StateError> {
+    pub fn forget(&mut self) -> Result<(), StateError> {
+        // Windows removes a directory only when nobody has a file in it open.
+        drop(self.lock.take());
         self.sweep(None);
         for name in ["state.json", "lock"] {
             match fs::remove_file(self.dir.join(name)) {

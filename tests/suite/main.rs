@@ -39,3 +39,5 @@ mod support;
 mod traps;
 #[cfg(target_os = "linux")]
 mod windows;
+#[cfg(target_os = "linux")]
+mod windows_node;

@@ -23,15 +23,15 @@ use crate::support::{self, Run, answer, request};
 mod access;
 
 /// A Windows machine with a directory of its own on drive C.
-struct Machine {
-    binary: PathBuf,
-    prefix: PathBuf,
+pub(crate) struct Machine {
+    pub(crate) binary: PathBuf,
+    pub(crate) prefix: PathBuf,
     dir: String,
 }
 
 impl Machine {
     /// Returns nothing when the tier has not been built, and says so; CI must have built it.
-    fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         static WARNING: Once = Once::new();
         static STARTED: OnceLock<Run> = OnceLock::new();
         static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -77,12 +77,12 @@ impl Machine {
     }
 
     /// Returns a path in this machine's directory as Windows sees it.
-    fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         format!(r"C:\{}\{name}", self.dir)
     }
 
     /// Returns the same path as the system below Wine sees it.
-    fn on_disk(&self, name: &str) -> PathBuf {
+    pub(crate) fn on_disk(&self, name: &str) -> PathBuf {
         self.prefix.join("drive_c").join(&self.dir).join(name)
     }
 
@@ -91,20 +91,20 @@ impl Machine {
     }
 
     /// The program with this machine's store.
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.wine("wine");
         command.arg(&self.binary).args(arguments).env("KEYRING_CREDENTIAL_PROVIDER_STORE", self.path("store"));
         command
     }
 
-    fn wine(&self, program: &str) -> Command {
+    pub(crate) fn wine(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", &self.prefix);
         command.env("WINEPREFIX", &self.prefix).env("WINEDEBUG", "-all");
         command
     }
 
-    fn run(&self, arguments: &[&str], stdin: impl AsRef<[u8]>) -> Run {
+    pub(crate) fn run(&self, arguments: &[&str], stdin: impl AsRef<[u8]>) -> Run {
         without_last_words(support::run(&mut self.command(arguments), stdin))
     }
 
@@ -119,7 +119,7 @@ impl Machine {
 
     /// Runs a command that prints JSON.
     #[track_caller]
-    fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         serde_json::from_str(&self.run(&[arguments, &["--output", "json"]].concat(), "").done()).unwrap()
     }
 

@@ -22,7 +22,7 @@ pub(super) fn apply(args: &ApplyArgs, context: &Context) -> Outcome {
     }
     let wait = args.restart.patience(&node)?;
     check_privilege(&node)?;
-    let held = state::hold(&node.root)?;
+    let mut held = state::hold(&node.root)?;
     let plan = make(&args.plan, &node, context)?;
     let previous = state::read(&node.root)?;
     let is_stale = previous.as_ref().is_some_and(|state| apply::is_stale(&node, state));
@@ -39,7 +39,7 @@ pub(super) fn apply(args: &ApplyArgs, context: &Context) -> Outcome {
     if !plan.changes.is_empty() {
         confirm(args.yes)?;
     }
-    let state = apply::apply(&node, &plan, &held, previous, wait)?;
+    let state = apply::apply(&node, &plan, &mut held, previous, wait)?;
     output::say(if plan.changes.is_empty() { "restarted the kubelet" } else { "the plugin is on this node" });
     if wait.is_none() && (plan.needs_restart() || apply::is_stale(&node, &state)) {
         tell_restart(&node);
@@ -52,7 +52,7 @@ pub(super) fn rollback(args: &RollbackArgs, form: Form) -> Outcome {
     let wait = args.restart.patience(&node)?;
     check_privilege(&node)?;
     let Some(state) = state::read(&node.root)? else { return Err(nothing_here()) };
-    let held = state::hold(&node.root)?;
+    let mut held = state::hold(&node.root)?;
     let changes = node::rollback(&node, &state, &held)?;
     show_done(&node, &changes, form)?;
     write_all(&node, &changes)?;
@@ -94,7 +94,7 @@ pub(super) fn uninstall(args: &UninstallArgs, context: &Context) -> Outcome {
     if !changes.is_empty() || args.purge {
         confirm(args.yes)?;
     }
-    let held = state::hold(&node.root)?;
+    let mut held = state::hold(&node.root)?;
     let (programs, files): (Vec<Change>, Vec<Change>) =
         changes.into_iter().partition(|change| change.kind == Kind::Program);
     write_all(&node, &files)?;
