@@ -11,6 +11,7 @@ use super::{Context, Form};
 use crate::exit::Code;
 use crate::kubelet::config::{self, Generated, KubeletVersion, System, TOKEN_GATE, Target, Verdict};
 use crate::mirror::Source;
+use crate::store::Store;
 use crate::{platform, text};
 
 #[derive(clap::Subcommand)]
@@ -76,7 +77,7 @@ pub(super) fn run(command: &Command, context: &Context) -> Outcome {
 
 fn generate(args: &GenerateArgs, context: &Context) -> Outcome {
     let target = Target::new(args.kubelet_version, system(args.os));
-    let generated = for_stored(context, &args.name, &target)?;
+    let generated = for_stored(&context.store, foreign_store(context.store.dir())?, &args.name, &target)?;
     let yaml = generated.to_yaml();
     if let Some(error) = config::judge_text(&yaml, &target).errors.first() {
         return Err(Failure::new(Code::Usage, anyhow!("the kubelet would refuse it: {error}")));
@@ -88,9 +89,14 @@ fn generate(args: &GenerateArgs, context: &Context) -> Outcome {
     Ok(Code::Done)
 }
 
-/// Makes the configuration for all that is stored.
-pub(super) fn for_stored(context: &Context, name: &str, target: &Target) -> Result<Generated, Failure> {
-    let opened = context.store.open()?;
+/// Makes the configuration for all that is stored; `dir` is what the plugin is told of the store's directory.
+pub(super) fn for_stored(
+    store: &Store,
+    dir: Option<String>,
+    name: &str,
+    target: &Target,
+) -> Result<Generated, Failure> {
+    let opened = store.open()?;
     // For the image of a mirrored registry, the mirror's credential is answered.
     let mirrored = opened.mirrors.iter().filter_map(|rule| match &rule.source {
         Source::Any => None,
@@ -98,8 +104,7 @@ pub(super) fn for_stored(context: &Context, name: &str, target: &Target) -> Resu
     });
     let stored = opened.credentials.iter().map(|credential| &credential.scope);
     let scopes = stored.chain(mirrored.filter(|_| !opened.credentials.is_empty()));
-    let store = foreign_store(context.store.dir())?;
-    config::generate(scopes, name, target.kubelet, target.system, store).ok_or_else(|| {
+    config::generate(scopes, name, target.kubelet, target.system, dir).ok_or_else(|| {
         let reason = "nothing is stored, and a kubelet refuses a provider without `matchImages`";
         let failure = Failure::new(Code::NothingStored, anyhow!(reason));
         failure.with_remedy("store a credential with `keyring-credential-provider login`")

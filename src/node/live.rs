@@ -25,6 +25,8 @@ pub struct Live {
     pub flags: Flags,
     /// Whether the kubelet is inside of another program, whose command line does not have the kubelet's flags.
     pub is_embedded: bool,
+    /// Whether it is a Windows service of its own, whose arguments stand in the service and in no file.
+    pub is_service: bool,
 }
 
 /// Finds the kubelet of a node: a process of its own, or else the program that it is part of.
@@ -53,6 +55,7 @@ pub fn kubelet(root: &Root) -> Option<Live> {
         program: process.program.clone(),
         flags: Flags::of(process.arguments.iter().map(String::as_str)),
         is_embedded,
+        is_service: process.arguments.iter().any(|word| word.starts_with("--windows-service")),
     })
 }
 

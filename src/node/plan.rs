@@ -77,6 +77,15 @@ pub fn plan(node: &Node, program: &Program) -> Result<Plan, Refusal> {
     if sets_flags {
         check_path(&place.bin_dir)?;
         check_path(&place.config)?;
+        if node.live.as_ref().is_some_and(|live| live.is_service) {
+            let words = flags.words().join(" ");
+            return Err(Refusal::new(
+                "the kubelet is a Windows service whose arguments stand in the service itself",
+                format!(
+                    "put the program and the configuration there by `--flavour other`, then add by `sc.exe config`: {words}"
+                ),
+            ));
+        }
         for carrier in &node.profile.carriers {
             changes.push(flags_change(node, carrier, &flags)?);
         }

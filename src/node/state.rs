@@ -128,13 +128,17 @@ pub struct Held {
     lock: Option<File>,
 }
 
-/// Returns the directory of the state, as the node names it.
-pub fn dir(root: &Root) -> String {
-    let store = match root.system() {
+/// Returns the default directory of a node's store, as the node names it.
+pub fn store_dir(root: &Root) -> &'static str {
+    match root.system() {
         System::Linux => "/var/lib/keyring-credential-provider",
         System::Windows => r"C:\ProgramData\keyring-credential-provider",
-    };
-    root.join(store, "node")
+    }
+}
+
+/// Returns the directory of the state, as the node names it.
+pub fn dir(root: &Root) -> String {
+    root.join(store_dir(root), "node")
 }
 
 /// Reads the state without a lock; nothing when the plugin was never put here.

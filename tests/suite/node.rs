@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
 use keyring_credential_provider::kubelet::config::{self, Position, System, Target};
@@ -48,16 +48,29 @@ impl Tree {
     }
 
     pub(crate) fn node(&self, verb: &str, arguments: &[&str]) -> Run {
+        run(&mut self.command(verb, arguments), "")
+    }
+
+    fn command(&self, verb: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(BINARY);
         command.args(["node", verb, "--root"]).arg(self.dir.path()).args(&self.arguments).args(arguments).env_clear();
-        run(&mut command, "")
+        command
     }
 
     /// `plan` or `apply` with the usual wishes.
     pub(crate) fn wish(&self, verb: &str, arguments: &[&str]) -> Run {
+        run(&mut self.wishing(verb, arguments), "")
+    }
+
+    /// As [`Tree::wish`], without waiting.
+    pub(crate) fn start(&self, verb: &str, arguments: &[&str]) -> Child {
+        self.wishing(verb, arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    fn wishing(&self, verb: &str, arguments: &[&str]) -> Command {
         let program = program(self.system());
         let usual = ["--match-image", "docker.io", "--match-image", "r.test", "--binary", program.to_str().unwrap()];
-        self.node(verb, &[&usual, arguments].concat())
+        self.command(verb, &[&usual, arguments].concat())
     }
 
     fn system(&self) -> System {

@@ -2,9 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::process::Command;
+use std::time::Instant;
 
-use crate::node::{ECR, SECRET, Tree, aks, k3s};
-use crate::support::Run;
+use keyring_credential_provider::kubelet::config::System;
+
+use crate::node::{ECR, SECRET, Tree, aks, k3s, program};
+use crate::support::{BINARY, Run, run};
 
 #[test]
 fn what_somebody_else_changed_is_never_put_back() {
@@ -131,4 +135,57 @@ fn the_running_kubelet_comes_before_every_table() {
     let verify = tree.node("verify", &[]);
     assert_eq!(verify.code, 1);
     assert!(verify.stdout.ends_with("FAIL the kubelet, process 12, was not restarted since\n"), "{verify:#?}");
+}
+
+#[test]
+fn only_a_store_is_purged_and_only_that_of_the_tree() {
+    let tree = k3s();
+    let store = tree.path("/var/lib/keyring-credential-provider");
+    let init = |arguments: &[&str]| {
+        let mut command = Command::new(BINARY);
+        run(command.args(["--store", store.to_str().unwrap()]).args(arguments).env_clear(), "password").done()
+    };
+    init(&["store", "init", "--key-source", "host-key"]);
+    init(&["login", "stored.test", "-u", "u", "--password-stdin"]);
+    // The tree's own store says what the plugin is asked for, and is the one that it finds by itself.
+    tree.node("apply", &["--yes", "--binary", program(System::Linux).to_str().unwrap()]).done();
+    let config = tree.text("/var/lib/rancher/credentialprovider/config.yaml");
+    assert!(config.contains("- \"stored.test\"\n") && !config.contains("env:"), "{config}");
+    tree.node("uninstall", &["--yes"]).done();
+    assert!(store.join("credentials.sealed").exists());
+    let purge = tree.node("uninstall", &["--yes", "--purge"]);
+    assert_eq!(purge, Run::new(0, "", "nothing to change\nremoved the store\nthe plugin is off this node\n"));
+    assert!(!store.exists());
+    let none = tree.node("uninstall", &["--yes", "--purge", "--store", tree.path("/etc").to_str().unwrap()]);
+    let said = format!(
+        "nothing to change\nthere is no store at `{}`\nthe plugin is off this node\n",
+        tree.path("/etc").display()
+    );
+    assert_eq!(none, Run::new(0, "", &said));
+    assert_eq!(tree.files(), k3s().files());
+}
+
+#[test]
+fn killed_at_any_moment_the_node_is_valid() {
+    let start = Instant::now();
+    k3s().wish("apply", &["--yes"]).done();
+    let whole = start.elapsed();
+    let mut finished = 0;
+    for part in 0..12 {
+        let tree = k3s();
+        let original = tree.files();
+        let mut child = tree.start("apply", &["--yes"]);
+        std::thread::sleep(whole * part / 10);
+        let _ = child.kill();
+        finished += u32::from(child.wait().unwrap().success());
+        tree.judge();
+        tree.wish("apply", &["--yes"]).done();
+        assert_eq!(tree.node("verify", &[]).code, 0);
+        tree.node("rollback", &[]).done();
+        let mut left = tree.files();
+        // What was being written when the kill came is beside its place, under a name that no kubelet reads.
+        left.retain(|name, _| !name.ends_with(".new"));
+        assert_eq!(left, original);
+    }
+    assert!(finished < 12, "no run was killed");
 }

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::io::{self, BufRead, IsTerminal};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 
-use super::{ApplyArgs, RollbackArgs, UninstallArgs, make, show};
+use super::{ApplyArgs, RollbackArgs, UninstallArgs, make, show, store_of};
 use crate::cli::output::{self, Failure, Outcome};
 use crate::cli::{Context, Form};
 use crate::exit::Code;
@@ -120,13 +121,7 @@ pub(super) fn uninstall(args: &UninstallArgs, context: &Context) -> Outcome {
         }
     }
     if args.purge {
-        let dir = context.store.dir();
-        match fs::remove_dir_all(dir) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(anyhow::Error::from(error).context(format!("cannot remove `{}`", dir.display())).into());
-            }
-            _ => output::say("removed the store"),
-        }
+        purge(store_of(&node, context)?.0.dir())?;
     }
     output::say("the plugin is off this node");
     Ok(Code::Done)
@@ -163,6 +158,17 @@ impl From<ApplyError> for Failure {
             None => failure,
         }
     }
+}
+
+/// Removes a directory that holds a store, and nothing that does not.
+fn purge(dir: &Path) -> Result<(), Failure> {
+    if !dir.join("credentials.sealed").is_file() {
+        output::say(&format!("there is no store at `{}`", dir.display()));
+        return Ok(());
+    }
+    fs::remove_dir_all(dir).with_context(|| format!("cannot remove `{}`", dir.display()))?;
+    output::say("removed the store");
+    Ok(())
 }
 
 fn nothing_here() -> Failure {

@@ -15,7 +15,8 @@ use super::{Context, Form};
 use crate::exit::Code;
 use crate::kubelet::config::{self, Generated, Position, Target};
 use crate::node::{self, Flavour, Node, Plan, Program, Refusal, Root, StateError};
-use crate::time;
+use crate::store::Store;
+use crate::{platform, time};
 
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
@@ -200,7 +201,7 @@ fn talos(args: &PlanArgs, node: &Node, context: &Context) -> Outcome {
     // Every Talos that takes extensions of this kind has a kubelet that takes this.
     let version = node.kubelet().unwrap_or(config::KubeletVersion::NEWEST);
     let target = Target::new(version, config::System::Linux);
-    let provider = provider(args, &target, Some(node::TALOS_STORE), context)?;
+    let provider = provider(args, node, &target, Some(node::TALOS_STORE), context)?;
     let extension = node::extension(&provider);
     match context.form {
         Form::Json => output::print_json(&extension)?,
@@ -214,7 +215,7 @@ fn make(args: &PlanArgs, node: &Node, context: &Context) -> Result<Plan, Failure
     // Before the store is opened: a node that is not ours to change needs none.
     node.place()?;
     let target = Target::new(node.kubelet()?, node.root.system());
-    let mut provider = provider(args, &target, None, context)?;
+    let mut provider = provider(args, node, &target, None, context)?;
     if node.flavour == Flavour::Rke2 {
         provider = provider.with_alias("docker.io", "index.docker.io");
     }
@@ -223,17 +224,34 @@ fn make(args: &PlanArgs, node: &Node, context: &Context) -> Result<Plan, Failure
     Ok(node::plan(node, &program)?)
 }
 
-fn provider(args: &PlanArgs, target: &Target, store: Option<&str>, context: &Context) -> Result<Generated, Failure> {
+/// Makes the entry for the configuration; `store` is what the plugin is told of the store's directory, in place of what is so.
+fn provider(
+    args: &PlanArgs,
+    node: &Node,
+    target: &Target,
+    store: Option<&str>,
+    context: &Context,
+) -> Result<Generated, Failure> {
+    let (opened, told) = store_of(node, context)?;
+    let told = store.map(str::to_owned).or(told);
     if args.match_image.is_empty() {
-        return Ok(for_stored(context, node::NAME, target)?.with_arguments(&args.provider_arg));
+        return Ok(for_stored(&opened, told, node::NAME, target)?.with_arguments(&args.provider_arg));
     }
-    let store = match store {
-        Some(store) => Some(store.to_owned()),
-        None => foreign_store(context.store.dir())?,
-    };
-    let generated = config::generate_for(args.match_image.clone(), node::NAME, target.kubelet, target.system, store);
+    let generated = config::generate_for(args.match_image.clone(), node::NAME, target.kubelet, target.system, told);
     let generated = generated.ok_or_else(|| anyhow!("no pattern was given"))?;
     Ok(generated.with_arguments(&args.provider_arg))
+}
+
+/// Returns the store, and its directory as the plugin has to be told it. In a tree below `--root`, the default store is that of
+/// the tree.
+fn store_of(node: &Node, context: &Context) -> anyhow::Result<(Store, Option<String>)> {
+    let dir = context.store.dir();
+    if !node.root.is_live() && dir == platform::default_store_dir() {
+        let theirs = node::state::store_dir(&node.root);
+        let dir = node.root.host(theirs).with_context(|| format!("cannot use `{theirs}`"))?;
+        return Ok((Store::at(dir), None));
+    }
+    Ok((Store::at(dir), foreign_store(dir)?))
 }
 
 fn program(args: &PlanArgs) -> anyhow::Result<Vec<u8>> {
