@@ -76,6 +76,13 @@ impl Machine {
         Run { code, stdout: fs::read_to_string(out).unwrap(), stderr: fs::read_to_string(err).unwrap() }
     }
 
+    /// Held by a test that changes what there is one of on the whole machine: its default store, its services.
+    pub(crate) fn alone(&self) -> File {
+        let lock = File::create(self.prefix.join("program-data.lock")).unwrap();
+        lock.lock().unwrap();
+        lock
+    }
+
     /// Returns a path in this machine's directory as Windows sees it.
     pub(crate) fn path(&self, name: &str) -> String {
         format!(r"C:\{}\{name}", self.dir)
@@ -162,9 +169,7 @@ fn chmod(path: &Path, mode: u32) {
 #[test]
 fn a_store_is_made_below_program_data_and_nobody_else_may_enter_it() {
     let Some(machine) = Machine::new() else { return };
-    // One for the whole machine, so one test at a time.
-    let lock = File::create(machine.prefix.join("program-data.lock")).unwrap();
-    lock.lock().unwrap();
+    let _alone = machine.alone();
     let dir = machine.prefix.join("drive_c/ProgramData/keyring-credential-provider");
     let _ = fs::remove_dir_all(&dir);
     let run_at_default = |arguments: &[&str]| {

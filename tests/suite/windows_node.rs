@@ -1,6 +1,6 @@
 //! `node` by the Windows program, under Wine: paths, files, programs that run.
 //!
-//! This simulates Windows and verifies nothing about it; no service was restarted here, and no command line of another process was read.
+//! This simulates Windows and verifies nothing about it: the service is one of Wine's, and no command line of another process was read.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use std::process::{Child, Stdio};
 
 use serde_json::json;
 
-use crate::support::Run;
+use crate::support::{self, Run};
 use crate::windows::Machine;
 
 const ACR: &str = include_str!("../data/config/samples/aks-linux.yaml");
@@ -133,6 +133,7 @@ fn a_program_that_runs_is_replaced_and_removed() {
 #[test]
 fn a_running_kubelet_is_found() {
     let Some(machine) = Machine::new() else { return };
+    let _alone = machine.alone();
     // A program of Wine's own that takes any word, and waits. Wine tells nobody the command line of another process
     // (`ProcessCommandLineInformation`), so its flags are not seen here.
     fs::copy(machine.prefix.join("drive_c/windows/system32/cmd.exe"), machine.on_disk("kubelet.exe")).unwrap();
@@ -148,4 +149,29 @@ fn a_running_kubelet_is_found() {
     assert_eq!(found["system"], "windows");
     assert!(found["kubeletPid"].is_u64(), "{found:#}");
     end(child);
+}
+
+#[test]
+fn the_service_is_restarted_and_without_a_kubelet_everything_is_put_back() {
+    let Some(machine) = Machine::new() else { return };
+    let _alone = machine.alone();
+    let drive = machine.prefix.join("drive_c");
+    let control = |arguments: &[&str]| support::run(machine.wine("wine").arg("sc").args(arguments), "");
+    // A service of Wine's own, which stops and starts as it is told.
+    control(&["create", "rke2", "binPath=", "C:\\windows\\system32\\spoolsv.exe"]).done();
+    fs::create_dir_all(drive.join("etc/rancher/rke2")).unwrap();
+    let apply = ["node", "apply", "--yes", "--match-image", "r.test", "--kubelet-version", "1.34"];
+    let run = machine.run(&[&apply[..], &["--restart", "--wait", "1s"]].concat(), "");
+    let state = control(&["query", "rke2"]).stdout;
+    control(&["stop", "rke2"]);
+    control(&["delete", "rke2"]);
+    let left = drive.join("var/lib/rancher/credentialprovider/bin/keyring-credential-provider.exe").exists();
+    for name in ["etc", "var", "ProgramData/keyring-credential-provider"] {
+        fs::remove_dir_all(drive.join(name)).unwrap();
+    }
+    let stderr = "error: the kubelet did not come up with the change (no kubelet runs), nor after it was taken back: no kubelet runs\nhint: this node needs a person: look at the kubelet's log\n";
+    assert_eq!((run.code, run.stderr.as_str()), (8, stderr), "{run:#?}");
+    assert!(run.stdout.ends_with("then run: Restart-Service rke2\n"), "{run:#?}");
+    assert!(state.contains("RUNNING"), "{state}");
+    assert!(!left);
 }

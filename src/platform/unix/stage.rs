@@ -40,8 +40,9 @@ pub fn stage_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<PathBuf> {
         Err(error) => return Err(error),
     };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    // The kubelet reads no file of this ending, should its directory of configurations be this one.
-    let staged = path.with_file_name(format!(".{name}.{}.new", std::process::id()));
+    // The kubelet reads no file of this ending, should its directory of configurations be this one. Always the same name: only
+    // one run at a time is here, and what a killed one left is written over.
+    let staged = path.with_file_name(format!(".{name}.new"));
     let written = write(&staged, bytes, mode, old.as_ref()).and_then(|()| keep_label(path, &staged));
     if let Err(error) = written {
         // The error that matters is the first.
@@ -52,7 +53,7 @@ pub fn stage_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<PathBuf> {
 }
 
 fn write(staged: &Path, bytes: &[u8], mode: u32, old: Option<&fs::Metadata>) -> io::Result<()> {
-    // A program that was killed may have left one of the same number behind.
+    // Not opened: it may be a link of somebody else.
     match fs::remove_file(staged) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

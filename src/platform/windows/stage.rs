@@ -44,10 +44,11 @@ pub fn stage_file(path: &Path, bytes: &[u8], _mode: u32) -> io::Result<PathBuf> 
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
-    let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    // A program is asked before it takes its place, and runs by its extension only.
-    let extension = path.extension().filter(|extension| extension.eq_ignore_ascii_case("exe")).map_or("new", |_| "exe");
-    let staged = path.with_file_name(format!("{name}.{}.{extension}", std::process::id()));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    // A program is asked before it takes its place, and runs by its extension only. Always the same name: only one run at a
+    // time is here, and what a killed one left is written over.
+    let is_program = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("exe"));
+    let staged = path.with_file_name(format!("{name}.new{}", if is_program { ".exe" } else { "" }));
     let written = write(&staged, bytes, old.as_ref());
     if let Err(error) = written {
         // The error that matters is the first.
@@ -58,7 +59,7 @@ pub fn stage_file(path: &Path, bytes: &[u8], _mode: u32) -> io::Result<PathBuf> 
 }
 
 fn write(staged: &Path, bytes: &[u8], old: Option<&File>) -> io::Result<()> {
-    // A program that was killed may have left one of the same number behind.
+    // Not opened: it may be a link of somebody else.
     match fs::remove_file(staged) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
