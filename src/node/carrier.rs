@@ -80,7 +80,7 @@ impl Carrier {
             Self::Variable { name, .. } => find_variable(&text(), name)
                 .map(|value| Flags::of(value.text(&text()).split_whitespace()))
                 .unwrap_or_default(),
-            Self::Rancher { dir, .. } => rancher::flags(root, dir),
+            Self::Rancher { dir, .. } => rancher::flags(root, dir, None),
             Self::Lines { .. } => {
                 let expanded = text()
                     .replace("${SNAP_DATA}", "/var/snap/microk8s/current")
@@ -91,6 +91,18 @@ impl Carrier {
             Self::Script { .. } => Flags::of(text().split([' ', '\t', '\r', '\n', '\'', '"', ','])),
             // It takes effect through nodeadm, in another file.
             Self::NodeConfig { .. } => Flags::default(),
+        }
+    }
+
+    /// Returns the flags that stay when ours are taken out, for they stand in a file of somebody else.
+    pub fn rest(&self, root: &Root) -> Flags {
+        match self {
+            Self::Rancher { path, dir } => rancher::flags(root, dir, Some(path)),
+            Self::Variable { .. }
+            | Self::Lines { .. }
+            | Self::Unit { .. }
+            | Self::Script { .. }
+            | Self::NodeConfig { .. } => Flags::default(),
         }
     }
 

@@ -38,14 +38,14 @@ impl Words {
     }
 }
 
-/// Returns the flags that k3s or RKE2 will give the kubelet by what its configuration says.
-pub(super) fn flags(root: &Root, dir: &str) -> Flags {
+/// Returns the flags that k3s or RKE2 will give the kubelet by what its configuration says, without the file `ignored`.
+pub(super) fn flags(root: &Root, dir: &str, ignored: Option<&str>) -> Flags {
     let drop_ins = root.join(dir, "config.yaml.d");
     let names = root.list(&drop_ins).into_iter().filter(|name| name.ends_with(".yaml") || name.ends_with(".yml"));
     let files = [root.join(dir, "config.yaml")].into_iter().chain(names.map(|name| root.join(&drop_ins, &name)));
     let mut flags = Flags::default();
     let mut arguments = Flags::default();
-    for file in files {
+    for file in files.filter(|file| Some(file.as_str()) != ignored) {
         let text = root.text(&file).unwrap_or_default();
         // k3s would not start with a file that cannot be parsed; it is not for us to tell.
         let config: Config = serde_saphyr::from_str(&text).unwrap_or_default();

@@ -49,7 +49,8 @@ pub fn removal(node: &Node, state: Option<&State>) -> Result<Vec<Change>, Refusa
             }
             let left = !node.flags.is_empty() && node.carried.is_empty() && !node.profile.finds_defaults;
             let stale = node.live.is_none();
-            if left && !stale {
+            let rest = |carrier: &super::carrier::Carrier| !carrier.rest(root).is_empty();
+            if left && !stale || node.profile.carriers.iter().any(rest) {
                 return Err(Refusal::new(
                     "this is the kubelet's only provider, and its flags are set in a place that is not known",
                     format!("take the flags out yourself, then run this again: {}", node.flags.words().join(" ")),

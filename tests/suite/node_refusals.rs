@@ -101,3 +101,17 @@ fn what_would_stop_the_kubelet_is_refused() {
     let version = "error: the kubelet's version is not known\nhint: say `--kubelet-version`, such as 1.34\n";
     refused(&unknown, &[], 6, version);
 }
+
+#[test]
+fn flags_of_the_operator_are_not_left_without_a_configuration() {
+    let settings = "image-credential-provider-bin-dir: /p\nimage-credential-provider-config: /p.yaml\n";
+    let tree = Tree::new(&[("/etc/rancher/k3s/config.yaml", settings)], &["--kubelet-version", "1.34"]);
+    tree.wish("apply", &["--yes"]).done();
+    let applied = tree.files();
+    let stderr = "error: this is the kubelet's only provider, and its flags are set in a place that is not known\nhint: take the flags out yourself, then run this again: --image-credential-provider-bin-dir=/p --image-credential-provider-config=/p.yaml\n";
+    assert_eq!(tree.node("uninstall", &["--yes"]), Run::new(6, "", stderr));
+    assert_eq!(tree.files(), applied);
+    fs::write(tree.path("/etc/rancher/k3s/config.yaml"), "").unwrap();
+    tree.node("uninstall", &["--yes"]).done();
+    assert!(!tree.path("/p.yaml").exists() && !tree.path("/p").exists());
+}
