@@ -525,6 +525,22 @@ error: ROOT/var/lib/keyring-credential-provider: store `ROOT/var/lib/keyring-cre
 }
 
 #[test]
+fn a_key_that_the_next_reboot_takes() {
+    let tree = Tree::healthy();
+    // In a session keyring of its own, as systemd gives one to every service.
+    let in_session = |arguments: &[&str]| {
+        let mut command = Command::new("keyctl");
+        run(command.args(["session", "-", BINARY]).args(arguments).arg("--store").arg(tree.store()), "")
+    };
+    let rekeyed = in_session(&["store", "rekey", "--key-source", "keyring"]);
+    assert_eq!(rekeyed.code, 0, "{rekeyed:#?}");
+    let run = in_session(&["doctor", "--kubelet-version", "1.34", "--root", tree.0.path().to_str().unwrap()]);
+    let found = "warning: the store's key is in the kernel keyring, and gone with the next reboot [key-is-lost]\n  \
+                 run `keyring-credential-provider store rekey --key-source systemd-creds`\n";
+    assert!(run.code == 1 && run.stdout.ends_with(found), "{run:#?}");
+}
+
+#[test]
 fn credentials_that_expire() {
     let tree = Tree::healthy();
     // Nobody can store an expired one, so time has passed since.
