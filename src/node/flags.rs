@@ -11,9 +11,9 @@ pub(super) const CONFIG: &str = "--image-credential-provider-config";
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Flags {
-    /// Value of [`BIN_DIR`].
+    /// Value of `--image-credential-provider-bin-dir`.
     pub bin_dir: Option<String>,
-    /// Value of [`CONFIG`].
+    /// Value of `--image-credential-provider-config`.
     pub config: Option<String>,
 }
 
