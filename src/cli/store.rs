@@ -2,11 +2,17 @@
 
 use std::time::Duration;
 
+use anyhow::anyhow;
+
 use super::output::{self, Failure, Outcome};
 use super::{Context, Form};
 use crate::exit::Code;
-use crate::store::{self, InitOptions, KeySource, RekeyOptions, SystemdKey};
-use crate::time;
+use crate::kms::Endpoint;
+use crate::store::{self, InitOptions, KeySource, RekeyOptions, SourceOptions, SystemdKey};
+use crate::{text, time};
+
+/// A KMS plugin may name its key in 1 KiB.
+const MAX_SHOWN_KEY_ID: usize = 200;
 
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
@@ -18,6 +24,9 @@ pub(super) enum Command {
         /// What `systemd-creds` seals the key to: `auto`, `host`, `tpm2` or `host+tpm2`
         #[arg(long, value_name = "KEY", default_value = "auto")]
         systemd_key: SystemdKey,
+        /// Where the plugin of `kms` listens: `unix:///run/kms/plugin.sock`
+        #[arg(long, value_name = "ENDPOINT", required_if_eq("key_source", "kms"))]
+        kms_endpoint: Option<Endpoint>,
         /// How long a data key that is slow to unseal stays in root's kernel keyring; `0` for not at all
         #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = duration)]
         data_key_cache: Duration,
@@ -35,6 +44,9 @@ pub(super) enum Command {
         /// What `systemd-creds` seals the key to: `auto`, `host`, `tpm2` or `host+tpm2`
         #[arg(long, value_name = "KEY", default_value = "auto")]
         systemd_key: SystemdKey,
+        /// Where the plugin of `kms` listens: `unix:///run/kms/plugin.sock`
+        #[arg(long, value_name = "ENDPOINT")]
+        kms_endpoint: Option<Endpoint>,
         /// Take a store that is older than the last one seen, such as one from a backup
         #[arg(long)]
         accept_rollback: bool,
@@ -48,15 +60,30 @@ pub(super) enum Command {
 
 pub(super) fn run(command: Command, context: &Context) -> Outcome {
     match command {
-        Command::Init { key_source, systemd_key, data_key_cache, if_missing } => {
-            init(&InitOptions { key_source, systemd_key, data_key_cache }, if_missing, context)
+        Command::Init { key_source, systemd_key, kms_endpoint, data_key_cache, if_missing } => {
+            let source_options = source_options(key_source, systemd_key, kms_endpoint)?;
+            init(&InitOptions { key_source, source_options, data_key_cache }, if_missing, context)
         }
         Command::Status => status(context),
-        Command::Rekey { key_source, systemd_key, accept_rollback, accept_node } => {
-            rekey(&RekeyOptions { key_source, systemd_key, accept_rollback, accept_node }, context)
+        Command::Rekey { key_source, systemd_key, kms_endpoint, accept_rollback, accept_node } => {
+            let current = || context.store.status().map(|status| status.key_source);
+            let source_options = source_options(key_source.map_or_else(current, Ok).ok(), systemd_key, kms_endpoint)?;
+            rekey(&RekeyOptions { key_source, source_options, accept_rollback, accept_node }, context)
         }
         Command::Lock => lock(context),
     }
+}
+
+/// An endpoint that nothing would use is a mistake about where the key goes.
+fn source_options(
+    key_source: Option<KeySource>,
+    systemd_key: SystemdKey,
+    kms_endpoint: Option<Endpoint>,
+) -> Result<SourceOptions, Failure> {
+    if kms_endpoint.is_some() && key_source != Some(KeySource::Kms) {
+        return Err(Failure::new(Code::Usage, anyhow!("`--kms-endpoint` goes with `--key-source kms` only")));
+    }
+    Ok(SourceOptions { systemd_key, kms_endpoint })
 }
 
 fn init(options: &InitOptions, if_missing: bool, context: &Context) -> Outcome {
@@ -100,7 +127,8 @@ fn status(context: &Context) -> Outcome {
     };
     let directory = context.store.dir().display().to_string();
     match context.form {
-        Form::Json => output::print_json(&serde_json::json!({
+        Form::Json => {
+            let mut object = serde_json::json!({
             "directory": directory,
             "state": state,
             "credentials": credentials,
@@ -112,9 +140,14 @@ fn status(context: &Context) -> Outcome {
             "dataKeyCached": cached,
             "boundToNode": status.bound_to_node,
             "createdAt": output::timestamp(status.created_at),
-        }))?,
+            });
+            if let Some(kms) = &status.kms {
+                object["kms"] = serde_json::json!({ "endpoint": kms.endpoint, "keyId": kms.key_id });
+            }
+            output::print_json(&object)?;
+        }
         Form::Text => {
-            let rows = [
+            let mut rows = vec![
                 ("directory", directory),
                 ("state", state),
                 ("credentials", credentials.map_or_else(|| "unknown".to_owned(), |count| count.to_string())),
@@ -126,7 +159,12 @@ fn status(context: &Context) -> Outcome {
                 ("bound to node", if status.bound_to_node { "yes" } else { "no" }.to_owned()),
                 ("created", output::timestamp(status.created_at)),
             ];
-            output::print(&output::columns(&rows.map(|(name, value)| [name.to_owned(), value])))?;
+            if let Some(kms) = status.kms {
+                rows.push(("kms endpoint", kms.endpoint));
+                rows.push(("kms key id", text::sanitize(&kms.key_id, MAX_SHOWN_KEY_ID)));
+            }
+            let rows: Vec<_> = rows.into_iter().map(|(name, value)| [name.to_owned(), value]).collect();
+            output::print(&output::columns(&rows))?;
         }
     }
     opened.map(|_| Code::Done).map_err(Failure::from)

@@ -30,6 +30,7 @@ pub use system::process::end_with_parent;
 pub use system::roots::system_roots;
 pub use system::running::running;
 pub use system::service::control_service;
+pub use system::socket::{LocalStream, connect_trusted};
 pub use system::stage::{create_public_dirs, mode_of, remove_program, replace_program, stage_file};
 pub use system::start::harden_process;
 pub use system::trust::{is_noexec, others_may_write};

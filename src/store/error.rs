@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::kms::KmsError;
 use crate::platform::{self, FileError};
 
 /// Why a store could not be used. No variant carries a byte of a secret.
@@ -30,6 +31,14 @@ pub enum Error {
         what: String,
         /// Why.
         reason: String,
+    },
+    /// The KMS plugin that holds the key did not do its part.
+    #[error("KMS plugin `{endpoint}` {why}")]
+    Kms {
+        /// Where it listens.
+        endpoint: String,
+        /// Completes the sentence.
+        why: KmsError,
     },
     /// A file is open to others, or is closed to this account.
     #[error("`{}` {reason}", path.display())]
@@ -95,6 +104,7 @@ impl Error {
             Self::Locked { .. } | Self::Unavailable { .. } => {
                 "run `keyring-credential-provider store status` on the node"
             }
+            Self::Kms { .. } => "look at the plugin's own log",
             Self::Denied { .. } if platform::is_privileged() => "restore the owner and mode, or make the store anew",
             Self::Denied { .. } => "run as root or Administrator",
             Self::Corrupt { .. } => "restore it from a backup, or remove it and run `store init` and `login` again",

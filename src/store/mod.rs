@@ -30,7 +30,7 @@ use crate::reference::Reference;
 use entry::Content;
 pub use error::Error;
 use key::DataKey;
-pub use key_source::{KeySource, SystemdKey};
+pub use key_source::{KeySource, SourceOptions, SystemdKey};
 use sealed::SealedFile;
 pub use sealed::fuzz_open;
 pub use tokens::{Token, TokenCache, TokenLock};
@@ -79,6 +79,17 @@ pub struct Status {
     pub created_at: i64,
     /// How long a slow data key stays in the kernel keyring.
     pub data_key_cache: Duration,
+    /// The plugin and its key, with key source `kms`.
+    pub kms: Option<KmsStatus>,
+}
+
+/// The KMS plugin that holds a store's key.
+#[derive(Clone, Debug)]
+pub struct KmsStatus {
+    /// Where it listens: `unix:///run/kms.sock`.
+    pub endpoint: String,
+    /// Its own name of the key.
+    pub key_id: String,
 }
 
 impl Store {

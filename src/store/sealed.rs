@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use super::key::{DataKey, NONCE_LEN, TAG_LEN};
 use super::key_source::KeySource;
 use super::v1::{Header, Purpose, Suite};
-use super::{Error, Status, hex, random};
+use super::{Error, KmsStatus, Status, hex, random};
 use crate::platform;
 
 const MAGIC: &[u8; 8] = b"kcpseal\0";
@@ -68,6 +68,11 @@ impl SealedFile {
             bound_to_node: !self.header.node.is_empty(),
             created_at: self.header.created_at,
             data_key_cache: Duration::from_secs(self.header.data_key_cache_seconds),
+            kms: self
+                .header
+                .kms
+                .as_ref()
+                .map(|kms| KmsStatus { endpoint: kms.endpoint.clone(), key_id: kms.key_id.clone() }),
         }
     }
 
@@ -125,7 +130,7 @@ impl SealedFile {
 /// Seals `payload` under `header`.
 pub(super) fn seal(header: &Header, data_key: &DataKey, payload: &impl Message) -> Result<Vec<u8>, Error> {
     let header_bytes = header.encode_to_vec();
-    let header_len = u32::try_from(header_bytes.len()).expect("a header has a few hundred bytes");
+    let header_len = u32::try_from(header_bytes.len()).expect("a header has some ten KiB at most");
     let payload_len = payload.encoded_len();
     let padded_len = (LENGTH_LEN + payload_len).next_multiple_of(PADDING);
 

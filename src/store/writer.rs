@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::entry::{self, Content};
 use super::key::DataKey;
-use super::key_source::{KeySource, SystemdKey};
+use super::key_source::{KeySource, SourceOptions};
 use super::sealed::{self, SealedFile};
 use super::tokens::TokenCache;
 use super::v1::Header;
@@ -26,23 +26,23 @@ const TEMPORARY: &str = "credentials.sealed.new";
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What `store init` fixes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct InitOptions {
     /// Where the key is kept; `None` picks the best that works here.
     pub key_source: Option<KeySource>,
-    /// What systemd-creds seals the key to.
-    pub systemd_key: SystemdKey,
+    /// What the source needs to know.
+    pub source_options: SourceOptions,
     /// How long a data key that was slow to unseal stays in the kernel keyring; zero for not at all.
     pub data_key_cache: Duration,
 }
 
 /// What `store rekey` may change.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct RekeyOptions {
     /// Moves the key to another source; `None` keeps it.
     pub key_source: Option<KeySource>,
-    /// What systemd-creds seals the key to.
-    pub systemd_key: SystemdKey,
+    /// What the source needs to know.
+    pub source_options: SourceOptions,
     /// Takes a file that is older than the last one seen.
     pub accept_rollback: bool,
     /// Takes a file that was sealed on another machine.
@@ -77,8 +77,10 @@ impl Store {
         let data_key = DataKey::generate()?;
         let mut writer = Writer { store: self, header, data_key, content: Content::default(), _lock: lock };
         let source = match options.key_source {
-            Some(source) => source.wrap_into(self.dir(), &mut writer.header, &writer.data_key, options.systemd_key)?,
-            None => KeySource::best(self.dir(), &mut writer.header, &writer.data_key, options.systemd_key)?,
+            Some(source) => {
+                source.wrap_into(self.dir(), &mut writer.header, &writer.data_key, &options.source_options)?
+            }
+            None => KeySource::best(self.dir(), &mut writer.header, &writer.data_key, &options.source_options)?,
         };
         writer.commit()?;
         Ok(source)
@@ -91,7 +93,10 @@ impl Store {
     pub fn write(&self) -> Result<Writer<'_>, Error> {
         let lock = self.acquire_lock()?;
         let (file, data_key) = self.unlock()?;
-        self.writer(lock, file, data_key)
+        let source = file.key_source()?;
+        let mut writer = self.writer(lock, file, data_key)?;
+        source.refresh(&mut writer.header, &writer.data_key);
+        Ok(writer)
     }
 
     /// Seals everything anew, with a new data key under a new key of the key source.
@@ -114,7 +119,7 @@ impl Store {
         writer.data_key = DataKey::generate()?;
         writer.header.node = sealed::node();
         writer.header.generation = writer.header.generation.max(mark.unwrap_or(0));
-        source.wrap_into(self.dir(), &mut writer.header, &writer.data_key, options.systemd_key)?;
+        source.wrap_into(self.dir(), &mut writer.header, &writer.data_key, &options.source_options)?;
         writer.commit()?;
         platform::forget_data_key(&old_cache_name);
         TokenCache::remove_file(self.dir());

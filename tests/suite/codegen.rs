@@ -3,33 +3,60 @@
 use std::fs;
 use std::path::Path;
 
+use tonic_prost_build::Builder;
+
 use crate::support::Dir;
 
-#[test]
-fn committed_code_is_generated_from_proto() {
+/// Generates `package` from `proto` and compares it with the `committed` file.
+#[track_caller]
+fn compare(proto: &str, package: &str, committed: &str, builder: Builder, config: prost_build::Config) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let files = protox::compile(["keyring/store/v1/store.proto"], [root.join("proto")]).unwrap();
+    let files = protox::compile([proto], [root.join("proto")]).unwrap();
     let out = Dir::new();
-    prost_build::Config::new()
-        // Secrets are slices of the buffer that was opened, and no message that holds one can be printed.
-        .bytes([".keyring.store.v1.Credential.secret", ".keyring.store.v1.Token.password"])
-        .skip_debug([
-            ".keyring.store.v1.Payload",
-            ".keyring.store.v1.Credential",
-            ".keyring.store.v1.Tokens",
-            ".keyring.store.v1.Token",
-        ])
-        .btree_map(["."])
-        .out_dir(out.path())
-        .compile_fds(files)
-        .unwrap();
-    let generated = fs::read_to_string(out.path().join("keyring.store.v1.rs")).unwrap();
-    let committed = root.join("src/store/v1.rs");
+    builder.build_transport(false).out_dir(out.path()).compile_fds_with_config(files, config).unwrap();
+    let generated = fs::read_to_string(out.path().join(format!("{package}.rs"))).unwrap();
+    let path = root.join(committed);
     if std::env::var_os("OVERWRITE").is_some() {
-        fs::write(&committed, &generated).unwrap();
+        fs::write(&path, &generated).unwrap();
     }
     assert!(
-        fs::read_to_string(committed).unwrap() == generated,
-        "src/store/v1.rs is out of date; run `OVERWRITE=1 cargo test codegen`"
+        fs::read_to_string(path).is_ok_and(|text| text == generated),
+        "{committed} is out of date; run `OVERWRITE=1 cargo test codegen`"
     );
+}
+
+fn client() -> Builder {
+    tonic_prost_build::configure().build_server(false)
+}
+
+fn server() -> Builder {
+    tonic_prost_build::configure().build_client(false)
+}
+
+#[test]
+fn committed_store_is_generated_from_proto() {
+    let mut config = prost_build::Config::new();
+    // Secrets are slices of the buffer that was opened, and no message that holds one can be printed.
+    config
+        .bytes([".keyring.store.v1.Credential.secret", ".keyring.store.v1.Token.password"])
+        .skip_debug(["Payload", "Credential", "Tokens", "Token"].map(|message| format!(".keyring.store.v1.{message}")))
+        .btree_map(["."]);
+    compare("keyring/store/v1/store.proto", "keyring.store.v1", "src/store/v1.rs", client(), config);
+}
+
+#[test]
+fn committed_kms_client_is_generated_from_proto() {
+    compare("kms/v2/kms.proto", "v2", "src/kms/v2.rs", client(), kms());
+}
+
+#[test]
+fn committed_kms_server_of_the_tests_is_generated_from_proto() {
+    compare("kms/v2/kms.proto", "v2", "tests/suite/kms_v2.rs", server(), kms());
+}
+
+/// A data key is in the clear in two of the messages.
+fn kms() -> prost_build::Config {
+    let mut config = prost_build::Config::new();
+    config.skip_debug([".v2.DecryptResponse", ".v2.EncryptRequest"]).btree_map(["."]);
+    config
 }

@@ -7,11 +7,11 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Modules of the library from the words up; a module may use those before it in this list, and itself.
 const LAYERS: [&[&str]; 9] = [
-    &["secret", "text", "time", "env", "exit", "platform", "process", "windows_path"],
+    &["secret", "text", "time", "env", "exit", "platform", "process", "windows_path", "grpc"],
     &["reference", "scope", "mirror"],
     &["credential"],
     &["kubelet"],
-    &["issuer", "store", "matching"],
+    &["issuer", "kms", "store", "matching"],
     &["provider", "import", "declaration"],
     &["plugin", "node"],
     &["doctor"],

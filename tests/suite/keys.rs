@@ -173,7 +173,7 @@ fn an_unknown_key_source_is_a_usage_error() {
     let (_node, run) = init(&["--key-source", "vault"]);
     assert_eq!((run.code, run.stdout.as_str()), (2, ""));
     assert!(
-        run.stderr.contains("key source is one of `host-key`, `systemd-creds`, `keyring`, `secret-service`"),
+        run.stderr.contains("key source is one of `host-key`, `systemd-creds`, `keyring`, `secret-service`, `kms`"),
         "{}",
         run.stderr
     );

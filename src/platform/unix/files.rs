@@ -49,6 +49,11 @@ pub fn check_private_dir(path: &Path) -> Result<(), FileError> {
     if metadata.mode() & 0o077 != 0 {
         return Err(FileError::Insecure(format!("has mode {:04o}, must be 0700", metadata.mode() & 0o7777)));
     }
+    check_parents(path)
+}
+
+/// Checks that nobody else could replace `path` by renaming something above it.
+pub(super) fn check_parents(path: &Path) -> Result<(), FileError> {
     for parent in path.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty()) {
         // Followed, not lstat'ed: /var is a link on some distributions, and its target's own owner is what counts.
         let metadata = fs::metadata(parent)?;
@@ -181,7 +186,7 @@ pub fn open_reply() -> io::Result<File> {
     Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?))
 }
 
-fn check_owner(metadata: &fs::Metadata) -> Result<(), FileError> {
+pub(super) fn check_owner(metadata: &fs::Metadata) -> Result<(), FileError> {
     if is_trusted(metadata.uid()) {
         return Ok(());
     }
@@ -192,10 +197,10 @@ fn check_owner(metadata: &fs::Metadata) -> Result<(), FileError> {
     )))
 }
 
-fn is_trusted(uid: u32) -> bool {
+pub(super) fn is_trusted(uid: u32) -> bool {
     uid == 0 || uid == rustix::process::geteuid().as_raw()
 }
 
-fn insecure(what: &str) -> FileError {
+pub(super) fn insecure(what: &str) -> FileError {
     FileError::Insecure(what.to_owned())
 }

@@ -11,6 +11,7 @@ pub(super) mod process;
 pub(super) mod roots;
 pub(super) mod running;
 pub(super) mod service;
+pub(super) mod socket;
 pub(super) mod stage;
 pub(super) mod start;
 pub(super) mod trust;

@@ -67,6 +67,11 @@ impl Sid {
         Some(Self { authority: u64::from_be_bytes(wide), parts: parts.chunks_exact(4).filter_map(read_u32).collect() })
     }
 
+    /// Returns whether this is LocalSystem.
+    pub(super) fn is_system(&self) -> bool {
+        self.is(SYSTEM)
+    }
+
     fn is(&self, (authority, parts): (u64, &[u32])) -> bool {
         self.authority == authority && self.parts == parts
     }
@@ -239,6 +244,13 @@ mod tests {
 
     fn me() -> Sid {
         Sid::parse(&sid(ME)).unwrap()
+    }
+
+    #[test]
+    fn only_local_system_is_local_system() {
+        let is_system = |account| Sid::parse(&sid(account)).unwrap().is_system();
+        assert!(is_system(SYSTEM));
+        assert!(![ADMINISTRATORS, ME, USERS, EVERYONE, (1, &[18]), (5, &[18, 18])].into_iter().any(is_system));
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub(super) mod roots;
 pub(super) mod running;
 mod security;
 pub(super) mod service;
+pub(super) mod socket;
 pub(super) mod stage;
 pub(super) mod start;
 pub(super) mod trust;

@@ -7,7 +7,7 @@ use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 use std::ptr;
 use std::slice;
 
-use windows_sys::Win32::Foundation::{ERROR_SUCCESS, LocalFree};
+use windows_sys::Win32::Foundation::{ERROR_SUCCESS, HANDLE, LocalFree};
 use windows_sys::Win32::Security::Authorization::{
     ConvertStringSecurityDescriptorToSecurityDescriptorW, ConvertStringSidToSidW, GetSecurityInfo, SDDL_REVISION_1,
     SE_FILE_OBJECT, SetSecurityInfo,
@@ -232,8 +232,21 @@ pub(super) fn is_administrator() -> io::Result<bool> {
 /// # Errors
 /// As the Windows functions.
 pub(super) fn current_user() -> io::Result<Sid> {
-    with_current_user(|user| {
-        // SAFETY: `with_current_user` hands out a SID that Windows wrote and that outlives this call.
+    // SAFETY: the function has no arguments, and what it returns need not be closed.
+    sid_of(unsafe { GetCurrentProcess() })
+}
+
+/// Returns the account of another process, opened for `PROCESS_QUERY_LIMITED_INFORMATION`.
+///
+/// # Errors
+/// As the Windows functions.
+pub(super) fn user_of(process: &OwnedHandle) -> io::Result<Sid> {
+    sid_of(process.as_raw_handle())
+}
+
+fn sid_of(process: HANDLE) -> io::Result<Sid> {
+    with_user_of(process, |user| {
+        // SAFETY: `with_user_of` hands out a SID that Windows wrote and that outlives this call.
         let bytes = unsafe { sid_bytes(user) };
         Sid::parse(bytes)
     })?
@@ -242,7 +255,9 @@ pub(super) fn current_user() -> io::Result<Sid> {
 
 /// Returns the account of this process as `DOMAIN\name`, or nothing when Windows cannot tell.
 pub(super) fn current_user_name() -> Option<String> {
-    with_current_user(|user| {
+    // SAFETY: the function has no arguments, and what it returns need not be closed.
+    let process = unsafe { GetCurrentProcess() };
+    with_user_of(process, |user| {
         let mut name = [0; MAX_NAME];
         let mut domain = [0; MAX_NAME];
         let (mut name_len, mut domain_len, mut kind) = (MAX_NAME as u32, MAX_NAME as u32, 0);
@@ -264,12 +279,10 @@ pub(super) fn current_user_name() -> Option<String> {
     .flatten()
 }
 
-/// Hands out the SID of this process's account, which is valid during the call only.
-fn with_current_user<T>(read: impl FnOnce(PSID) -> T) -> io::Result<T> {
-    // SAFETY: the function has no arguments, and what it returns need not be closed.
-    let process = unsafe { GetCurrentProcess() };
+/// Hands out the SID of a process's account, which is valid during the call only.
+fn with_user_of<T>(process: HANDLE, read: impl FnOnce(PSID) -> T) -> io::Result<T> {
     let mut token = ptr::null_mut();
-    // SAFETY: the process is this one, and the place of the token is ours.
+    // SAFETY: the process is open or this one, and the place of the token is ours.
     let done = unsafe { OpenProcessToken(process, TOKEN_QUERY, &raw mut token) };
     check(done)?;
     // SAFETY: the token was just opened, and nobody else closes it.

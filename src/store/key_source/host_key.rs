@@ -23,7 +23,7 @@ pub(super) fn wrap(dir: &Path, store_id: &[u8], data_key: &DataKey) -> Result<Wr
     let key_id = key.id();
     let path = path(dir, &key_id);
     platform::write_private_file(&path, key.expose(), Writable::No).map_err(Error::write(&path))?;
-    Ok(Wrapped { key_id, data_key: key.wrap(store_id, data_key)? })
+    Ok(Wrapped { key_id, data_key: key.wrap(store_id, data_key)?, kms: None })
 }
 
 pub(super) fn unwrap(dir: &Path, header: &Header) -> Result<DataKey, Error> {

@@ -16,7 +16,7 @@ pub(super) fn wrap(store_id: &[u8], data_key: &DataKey) -> Result<Wrapped, Error
     platform::keyring_entry(&entry_name(store_id, &key_id))
         .and_then(|entry| entry.set_secret(key.expose()))
         .map_err(|error| keyring_error(WHAT, error))?;
-    Ok(Wrapped { key_id, data_key: key.wrap(store_id, data_key)? })
+    Ok(Wrapped { key_id, data_key: key.wrap(store_id, data_key)?, kms: None })
 }
 
 pub(super) fn unwrap(header: &Header) -> Result<DataKey, Error> {

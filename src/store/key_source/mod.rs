@@ -2,6 +2,7 @@
 
 mod host_key;
 mod keyring;
+mod kms;
 #[cfg(feature = "secret-service")]
 mod secret_service;
 #[cfg(not(feature = "secret-service"))]
@@ -16,6 +17,7 @@ use std::str::FromStr;
 use super::key::DataKey;
 use super::v1::{self, Header};
 use super::{Error, hex};
+use crate::kms::Endpoint;
 pub use systemd_creds::SystemdKey;
 
 /// Where the key of a store is kept.
@@ -29,11 +31,22 @@ pub enum KeySource {
     Keyring,
     /// Secret Service of a desktop session.
     SecretService,
+    /// A Kubernetes KMS v2 plugin on a Unix socket.
+    Kms,
+}
+
+/// What single sources need to know when they make a key.
+#[derive(Clone, Debug, Default)]
+pub struct SourceOptions {
+    /// What systemd-creds seals the key to.
+    pub systemd_key: SystemdKey,
+    /// Where the KMS plugin listens; `None` takes the one that the store already uses.
+    pub kms_endpoint: Option<Endpoint>,
 }
 
 impl KeySource {
     /// Every source, in the order of the command line's help.
-    pub const ALL: [Self; 4] = [Self::HostKey, Self::SystemdCreds, Self::Keyring, Self::SecretService];
+    pub const ALL: [Self; 5] = [Self::HostKey, Self::SystemdCreds, Self::Keyring, Self::SecretService, Self::Kms];
 
     /// Returns the name used on the command line.
     pub const fn name(self) -> &'static str {
@@ -42,13 +55,14 @@ impl KeySource {
             Self::SystemdCreds => "systemd-creds",
             Self::Keyring => "keyring",
             Self::SecretService => "secret-service",
+            Self::Kms => "kms",
         }
     }
 
     /// Sources whose answer is worth keeping in the kernel keyring.
     pub(super) const fn is_slow(self) -> bool {
         match self {
-            Self::SystemdCreds => true,
+            Self::SystemdCreds | Self::Kms => true,
             Self::HostKey | Self::Keyring | Self::SecretService => false,
         }
     }
@@ -59,7 +73,8 @@ impl KeySource {
             v1::KeySource::SystemdCreds => Ok(Self::SystemdCreds),
             v1::KeySource::Keyring => Ok(Self::Keyring),
             v1::KeySource::SecretService => Ok(Self::SecretService),
-            v1::KeySource::Unspecified | v1::KeySource::Kms => Err(Error::Unsupported {
+            v1::KeySource::Kms => Ok(Self::Kms),
+            v1::KeySource::Unspecified => Err(Error::Unsupported {
                 what: "the key source of this store".to_owned(),
                 reason: "this version does not know it".to_owned(),
             }),
@@ -72,17 +87,19 @@ impl KeySource {
         dir: &Path,
         header: &mut Header,
         data_key: &DataKey,
-        systemd_key: SystemdKey,
+        options: &SourceOptions,
     ) -> Result<Self, Error> {
         let wrapped = match self {
             Self::HostKey => host_key::wrap(dir, &header.store_id, data_key)?,
-            Self::SystemdCreds => systemd_creds::wrap(&header.store_id, data_key, systemd_key)?,
+            Self::SystemdCreds => systemd_creds::wrap(&header.store_id, data_key, options.systemd_key)?,
             Self::Keyring => keyring::wrap(&header.store_id, data_key)?,
             Self::SecretService => secret_service::wrap(&header.store_id, data_key)?,
+            Self::Kms => kms::wrap(header, data_key, options.kms_endpoint.as_ref())?,
         };
         header.set_key_source(self.into());
         header.key_id = wrapped.key_id.to_vec();
         header.wrapped_data_key = wrapped.data_key;
+        header.kms = wrapped.kms;
         header.data_key_check = data_key.check(&header.store_id).to_vec();
         Ok(self)
     }
@@ -92,17 +109,16 @@ impl KeySource {
         dir: &Path,
         header: &mut Header,
         data_key: &DataKey,
-        systemd_key: SystemdKey,
+        options: &SourceOptions,
     ) -> Result<Self, Error> {
         let preferred = if cfg!(windows) { Self::Keyring } else { Self::SystemdCreds };
-        let works = preferred
-            .wrap_into(dir, header, data_key, systemd_key)
-            .and_then(|_| preferred.unwrap_data_key(dir, header));
+        let works =
+            preferred.wrap_into(dir, header, data_key, options).and_then(|_| preferred.unwrap_data_key(dir, header));
         match works {
             Ok(_) => Ok(preferred),
             // A Windows host key would lie in the open for every backup; choosing it is up to the operator.
             Err(error) if cfg!(windows) => Err(error),
-            Err(_) => Self::HostKey.wrap_into(dir, header, data_key, systemd_key),
+            Err(_) => Self::HostKey.wrap_into(dir, header, data_key, options),
         }
     }
 
@@ -113,6 +129,15 @@ impl KeySource {
             Self::SystemdCreds => systemd_creds::unwrap(header),
             Self::Keyring => keyring::unwrap(header),
             Self::SecretService => secret_service::unwrap(header),
+            Self::Kms => kms::unwrap(header),
+        }
+    }
+
+    /// Follows a source that has changed its key by itself, at a moment when the file is written anyway.
+    pub(super) fn refresh(self, header: &mut Header, data_key: &DataKey) {
+        match self {
+            Self::Kms => kms::refresh(header, data_key),
+            Self::HostKey | Self::SystemdCreds | Self::Keyring | Self::SecretService => {}
         }
     }
 
@@ -121,7 +146,7 @@ impl KeySource {
         match self {
             Self::HostKey => host_key::remove(dir, header),
             // The sealed key was part of the header that is gone.
-            Self::SystemdCreds => Ok(()),
+            Self::SystemdCreds | Self::Kms => Ok(()),
             Self::Keyring => keyring::remove(header),
             Self::SecretService => secret_service::remove(header),
         }
@@ -140,6 +165,7 @@ impl From<KeySource> for v1::KeySource {
             KeySource::SystemdCreds => Self::SystemdCreds,
             KeySource::Keyring => Self::Keyring,
             KeySource::SecretService => Self::SecretService,
+            KeySource::Kms => Self::Kms,
         }
     }
 }
@@ -157,7 +183,7 @@ impl FromStr for KeySource {
         Self::ALL
             .into_iter()
             .find(|source| source.name() == text)
-            .ok_or("key source is one of `host-key`, `systemd-creds`, `keyring`, `secret-service`")
+            .ok_or("key source is one of `host-key`, `systemd-creds`, `keyring`, `secret-service`, `kms`")
     }
 }
 
@@ -165,6 +191,7 @@ impl FromStr for KeySource {
 struct Wrapped {
     key_id: [u8; 16],
     data_key: Vec<u8>,
+    kms: Option<v1::KmsKey>,
 }
 
 /// Names an entry of an operating system's key store: one per store and key, so that a rotation never overwrites.

@@ -26,7 +26,7 @@ pub(super) fn wrap(store_id: &[u8], data_key: &DataKey) -> Result<Wrapped, Error
     let key_id = key.id();
     let bytes = Zeroizing::new(key.expose().to_vec());
     with_entry(entry_name(store_id, &key_id), move |entry| entry.set_secret(&bytes))?;
-    Ok(Wrapped { key_id, data_key: key.wrap(store_id, data_key)? })
+    Ok(Wrapped { key_id, data_key: key.wrap(store_id, data_key)?, kms: None })
 }
 
 pub(super) fn unwrap(header: &Header) -> Result<DataKey, Error> {

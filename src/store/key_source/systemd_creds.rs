@@ -58,7 +58,7 @@ pub(super) fn wrap(store_id: &[u8], data_key: &DataKey, systemd_key: SystemdKey)
     // Without a PCR binding: PCR 7, the default, changes with a firmware update and would lock the store.
     let arguments = [with_key.as_str(), "--tpm2-pcrs=", &name_argument(store_id), "encrypt", "-", "-"];
     let sealed = run(&arguments, data_key.expose())?;
-    Ok(Wrapped { key_id: *random()?, data_key: sealed.to_vec() })
+    Ok(Wrapped { key_id: *random()?, data_key: sealed.to_vec(), kms: None })
 }
 
 pub(super) fn unwrap(header: &Header) -> Result<DataKey, Error> {
