@@ -18,13 +18,14 @@
 //! [`kubelet::request`] → [`mod@reference`] → [`store`] → [`matching`] → [`issuer`] → [`kubelet::response`]; [`provider`] joins the
 //! middle, which knows neither files nor clocks. ARCHITECTURE.md has the picture.
 
+pub mod broker;
 pub mod cli;
 pub mod credential;
 pub mod declaration;
 pub mod doctor;
 pub mod env;
 pub mod exit;
-mod grpc;
+pub mod grpc;
 pub mod import;
 pub mod issuer;
 pub mod kms;

@@ -1,7 +1,7 @@
 //! What the kubelet runs at every pull: read, answer, write, within a deadline.
 //!
-//! No command line parser, no YAML and no async runtime on this path, and no network unless the issuer of the chosen credential
-//! has to be asked.
+//! No command line parser and no YAML on this path; no async runtime, unless `--broker` asks for one; and no network, unless the
+//! issuer of the chosen credential has to be asked.
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
@@ -10,9 +10,11 @@ use std::path::PathBuf;
 use std::process;
 use std::time::{Duration, Instant};
 
+use crate::broker::Endpoint;
+use crate::broker::client::{Client, ClientError};
 use crate::exit::Code;
 use crate::issuer::{IssuerError, Issuing};
-use crate::kubelet::request::{CredentialProviderRequest, RequestError};
+use crate::kubelet::request::{self, CredentialProviderRequest, RequestError};
 use crate::platform;
 use crate::provider;
 use crate::store::{self, Store};
@@ -28,6 +30,9 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(55);
 /// The kubelet appends standard error to one log line.
 const MAX_LINE: usize = 1000;
 
+const BROKER: &str =
+    if cfg!(windows) { "`--broker` takes `npipe:////./pipe/NAME`" } else { "`--broker` takes `unix:///PATH`" };
+
 /// Runs the plugin with the arguments behind [`VERB`] and returns the exit code.
 pub fn main(arguments: &[OsString]) -> Code {
     // The message of a panic may quote data; where it happened is enough for a bug report.
@@ -41,10 +46,12 @@ pub fn main(arguments: &[OsString]) -> Code {
         let remedy = "run `keyring-credential-provider explain` on the node";
         let deadline = Instant::now() + options.timeout;
         platform::end_process_after(options.timeout, line(&format!("no answer within {seconds} seconds; {remedy}")));
-        let store = Store::at(options.store);
         let input = platform::open_request().map_err(RequestError::Read)?;
         let output = platform::open_reply().map_err(PluginError::Write)?;
-        run(input, output, &store, time::now(), deadline)
+        match &options.broker {
+            Some(broker) => ask(broker, input, output, &options, deadline),
+            None => run(input, output, &Store::at(&options.store), time::now(), deadline),
+        }
     });
     match result {
         Ok(()) => Code::Done,
@@ -52,6 +59,27 @@ pub fn main(arguments: &[OsString]) -> Code {
             say(&error.line());
             Code::Failed
         }
+    }
+}
+
+/// Lets the broker answer. With the fallback, the store is read here when there is no broker to answer; what a broker answers is
+/// final, an error too.
+fn ask(
+    broker: &Endpoint,
+    input: impl Read,
+    output: impl Write,
+    options: &Options,
+    deadline: Instant,
+) -> Result<(), PluginError> {
+    let request = request::read_bounded(input)?;
+    // Half of the time is left for the store.
+    let timeout = if options.falls_back { options.timeout / 2 } else { options.timeout };
+    match Client::at(broker.clone()).get_credentials(&request, timeout) {
+        Ok(response) => response.write_to(output).map_err(PluginError::Write),
+        Err(error) if error.is_down() && options.falls_back => {
+            run(request.as_slice(), output, &Store::at(&options.store), time::now(), deadline)
+        }
+        Err(source) => Err(PluginError::Broker { source }),
     }
 }
 
@@ -110,6 +138,12 @@ pub enum PluginError {
         /// What is wrong.
         source: IssuerError,
     },
+    /// The broker could not be asked, or answered with an error.
+    #[error("{source}{}", if source.is_down() { "; start it, or add `--broker-fallback`" } else { "" })]
+    Broker {
+        /// What is wrong.
+        source: ClientError,
+    },
     /// The answer could not be written.
     #[error("cannot write the answer to standard output: {0}")]
     Write(io::Error),
@@ -125,11 +159,16 @@ impl PluginError {
 struct Options {
     store: PathBuf,
     timeout: Duration,
+    broker: Option<Endpoint>,
+    /// Reads the store when the broker cannot be asked.
+    falls_back: bool,
 }
 
 fn parse_options(arguments: &[OsString]) -> Result<Options, PluginError> {
     let mut store = env::store_dir();
     let mut timeout = DEFAULT_TIMEOUT;
+    let mut broker = None;
+    let mut falls_back = false;
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         // An argument is never repeated in a message: it might be a secret that was put in the wrong place.
@@ -148,9 +187,14 @@ fn parse_options(arguments: &[OsString]) -> Result<Options, PluginError> {
                     .filter(|timeout| (Duration::from_secs(1)..=MAX_TIMEOUT).contains(timeout))
                     .ok_or(PluginError::Arguments("`--timeout` takes `1s` to `55s`"))?;
             }
+            "--broker" => {
+                let endpoint = value().and_then(|text| text.to_str()?.parse().ok());
+                broker = Some(endpoint.ok_or(PluginError::Arguments(BROKER))?);
+            }
+            "--broker-fallback" if inline.is_none() => falls_back = true,
             _ => {
                 return Err(PluginError::Arguments(
-                    "`get-credentials` takes `--store DIR` and `--timeout DURATION` only",
+                    "`get-credentials` takes `--store DIR`, `--timeout DURATION`, `--broker ENDPOINT` and `--broker-fallback` only",
                 ));
             }
         }
@@ -160,7 +204,10 @@ fn parse_options(arguments: &[OsString]) -> Result<Options, PluginError> {
     if !store.is_absolute() {
         return Err(PluginError::Arguments("`--store` and `KEYRING_CREDENTIAL_PROVIDER_STORE` take an absolute path"));
     }
-    Ok(Options { store, timeout })
+    if falls_back && broker.is_none() {
+        return Err(PluginError::Arguments("`--broker-fallback` goes with `--broker`"));
+    }
+    Ok(Options { store, timeout, broker, falls_back })
 }
 
 #[expect(clippy::exit, reason = "a panic must not unwind into a write")]

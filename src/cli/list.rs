@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
+use super::broker::BrokerArg;
 use super::output::{self, Outcome};
 use super::{Context, Form};
-use crate::credential::Credential;
+use crate::broker::Entry;
 use crate::exit::Code;
 use crate::text;
 
@@ -20,19 +21,22 @@ struct Listed<'a> {
     origin: &'a str,
 }
 
-pub(super) fn run(context: &Context) -> Outcome {
-    let opened = context.store.open()?;
+pub(super) fn run(args: &BrokerArg, context: &Context) -> Outcome {
+    let entries = match args.client()? {
+        Some(broker) => broker.list()?,
+        None => context.store.open()?.credentials.iter().map(Entry::from).collect(),
+    };
     match context.form {
-        Form::Json => output::print_json(&opened.credentials.iter().map(Listed::from).collect::<Vec<_>>())?,
-        Form::Text => output::print(&table(&opened.credentials))?,
+        Form::Json => output::print_json(&entries.iter().map(Listed::from).collect::<Vec<_>>())?,
+        Form::Text => output::print(&table(&entries))?,
     }
     Ok(Code::Done)
 }
 
-fn table(credentials: &[Credential]) -> String {
+fn table(entries: &[Entry]) -> String {
     let heading = ["SCOPE", "USERNAME", "ISSUER", "EXPIRES", "UPDATED", "ORIGIN"].map(str::to_owned);
-    let row = |credential: &Credential| {
-        let listed = Listed::from(credential);
+    let row = |entry: &Entry| {
+        let listed = Listed::from(entry);
         [
             listed.scope.to_owned(),
             text::sanitize(listed.username, 60),
@@ -42,18 +46,18 @@ fn table(credentials: &[Credential]) -> String {
             text::sanitize(listed.origin, 200),
         ]
     };
-    output::columns(&std::iter::once(heading).chain(credentials.iter().map(row)).collect::<Vec<_>>())
+    output::columns(&std::iter::once(heading).chain(entries.iter().map(row)).collect::<Vec<_>>())
 }
 
-impl<'a> From<&'a Credential> for Listed<'a> {
-    fn from(credential: &'a Credential) -> Self {
+impl<'a> From<&'a Entry> for Listed<'a> {
+    fn from(entry: &'a Entry) -> Self {
         Self {
-            scope: credential.scope.as_str(),
-            username: &credential.username,
-            issuer: &credential.issuer,
-            expires_at: credential.expires_at.map(output::timestamp),
-            updated_at: output::timestamp(credential.updated_at),
-            origin: &credential.origin,
+            scope: &entry.scope,
+            username: &entry.username,
+            issuer: &entry.issuer,
+            expires_at: entry.expires_at.map(output::timestamp),
+            updated_at: output::timestamp(entry.updated_at),
+            origin: &entry.origin,
         }
     }
 }

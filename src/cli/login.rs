@@ -11,7 +11,9 @@ use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use super::Context;
+use super::broker::BrokerArg;
 use super::output::{self, Failure, Outcome};
+use crate::broker::Stored;
 use crate::credential::{Credential, MAX_SECRET};
 use crate::exit::Code;
 use crate::issuer::{self, Issuer, IssuerError, Issuing};
@@ -47,6 +49,8 @@ pub(super) struct Args {
     /// Ask the issuer once, and store nothing when it refuses
     #[arg(long = "try")]
     try_it: bool,
+    #[command(flatten)]
+    broker: BrokerArg,
 }
 
 /// How long `--try` waits for an issuer.
@@ -54,18 +58,16 @@ const TRY: Duration = Duration::from_secs(30);
 
 pub(super) fn run(args: Args, context: &Context) -> Outcome {
     let try_it = args.try_it;
+    let broker = args.broker.client()?;
     let credential = read(args).map_err(|error| Failure::new(Code::Usage, error))?;
     if try_it {
         try_issuer(&credential)?;
     }
     let scope = credential.scope.clone();
-    let mut writer = context.store.write()?;
-    let others: Vec<Scope> = writer.credentials().iter().map(|stored| stored.scope.clone()).collect();
-    if let Some(tied) = others.iter().find(|other| scope.ties_with(other)) {
-        return Err(tie(&scope, tied));
-    }
-    let replaced = writer.put(credential);
-    writer.commit()?;
+    let Stored { replaced, others } = match broker {
+        Some(broker) => broker.put(&credential)?,
+        None => store(credential, context)?,
+    };
 
     let warnings = neighbours(&scope, &others);
     for warning in &warnings {
@@ -98,6 +100,17 @@ fn try_issuer(credential: &Credential) -> Result<(), Failure> {
         preview.endpoint
     ));
     Ok(())
+}
+
+fn store(credential: Credential, context: &Context) -> Result<Stored, Failure> {
+    let mut writer = context.store.write()?;
+    let others: Vec<Scope> = writer.credentials().iter().map(|stored| stored.scope.clone()).collect();
+    if let Some(tied) = others.iter().find(|other| credential.scope.ties_with(other)) {
+        return Err(tie(&credential.scope, tied));
+    }
+    let replaced = writer.put(credential);
+    writer.commit()?;
+    Ok(Stored { replaced, others })
 }
 
 /// Two scopes of which no rule could choose one.

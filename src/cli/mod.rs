@@ -1,6 +1,7 @@
 //! The operator's command line. Standard output is data, standard error is talk; [`crate::exit::Code`] is the verdict.
 
 mod apply;
+mod broker;
 mod config;
 mod doctor;
 mod explain;
@@ -62,7 +63,7 @@ enum Command {
     /// Remove a credential
     Logout(logout::Args),
     /// List what is stored, without secrets
-    List,
+    List(broker::BrokerArg),
     /// Store what a file declares: credentials, and mirror rules
     Apply(apply::Args),
     /// Take over credentials and mirrors from the configuration of another tool
@@ -77,6 +78,9 @@ enum Command {
     /// Put the plugin on this node, look after it, take it off again
     #[command(subcommand)]
     Node(node::Command),
+    /// Serve the store to the plugin and to operators, as one process
+    #[command(subcommand)]
+    Broker(broker::Command),
     /// Write man pages or shell completions
     #[command(subcommand)]
     Generate(generate::Command),
@@ -105,13 +109,14 @@ pub fn main() -> Code {
         Command::Store(command) => store::run(command, &context),
         Command::Login(args) => login::run(args, &context),
         Command::Logout(args) => logout::run(&args, &context),
-        Command::List => list::run(&context),
+        Command::List(args) => list::run(&args, &context),
         Command::Apply(args) => apply::run(&args, &context),
         Command::Import(args) => import::run(&args, &context),
         Command::Explain(args) => explain::run(&args, &context),
         Command::Doctor(args) => doctor::run(&args, &context),
         Command::Config(command) => config::run(&command, &context),
         Command::Node(command) => node::run(&command, &context),
+        Command::Broker(command) => broker::run(command, &context),
         Command::Generate(command) => generate::run(&command),
         Command::GetCredentials => {
             Err(Failure::new(Code::Usage, anyhow::anyhow!("`{}` must be the first argument", crate::plugin::VERB)))

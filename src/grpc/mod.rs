@@ -24,14 +24,14 @@ use crate::text;
 const MAX_MESSAGE: usize = 200;
 
 /// An open connection. The generated clients of `tonic` run on it.
-#[derive(Clone)]
-pub(crate) struct Connection(SendRequest<Body>);
+#[derive(Clone, Debug)]
+pub struct Connection(SendRequest<Body>);
 
 /// Connects to a socket or pipe that only root (SYSTEM, Administrators) or this account can have put there.
 ///
 /// # Errors
 /// [`FileError`]; each message completes the sentence "`PATH` ...".
-pub(crate) async fn connect(path: &Path) -> Result<Connection, FileError> {
+pub async fn connect(path: &Path) -> Result<Connection, FileError> {
     let stream = platform::connect_trusted(path).await?;
     let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream))
         .await
@@ -42,7 +42,7 @@ pub(crate) async fn connect(path: &Path) -> Result<Connection, FileError> {
 }
 
 /// Where requests are addressed to; a local service does not look at it.
-pub(crate) fn origin() -> http::Uri {
+pub fn origin() -> http::Uri {
     http::Uri::from_static("http://localhost")
 }
 
@@ -50,13 +50,13 @@ pub(crate) fn origin() -> http::Uri {
 ///
 /// # Errors
 /// When the operating system gives no runtime.
-pub(crate) fn run<T>(timeout: Duration, exchange: impl Future<Output = T>) -> io::Result<Option<T>> {
+pub fn run<T>(timeout: Duration, exchange: impl Future<Output = T>) -> io::Result<Option<T>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     Ok(runtime.block_on(async { tokio::time::timeout(timeout, exchange).await.ok() }))
 }
 
 /// Says in a few words why a call failed, on one line: what the service answered, or what became of the connection.
-pub(crate) fn reason(status: &tonic::Status) -> String {
+pub fn reason(status: &tonic::Status) -> String {
     let mut cause = status.source();
     if cause.is_none() {
         return format!("refused: {} ({:?})", text::sanitize(status.message(), MAX_MESSAGE), status.code());

@@ -172,7 +172,7 @@ fn depth(text: &str) -> usize {
 }
 
 /// Reads all of `input`. What outgrows its buffer moves to a larger one, and the smaller one is wiped: no copy of a token stays.
-fn read_bounded(mut input: impl Read) -> Result<Zeroizing<Vec<u8>>, RequestError> {
+pub(crate) fn read_bounded(mut input: impl Read) -> Result<Zeroizing<Vec<u8>>, RequestError> {
     let mut bytes = Zeroizing::new(vec![0; USUAL_REQUEST]);
     let mut filled = 0;
     loop {

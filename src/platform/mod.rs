@@ -17,20 +17,22 @@ use unix as system;
 use windows as system;
 
 pub use system::cache::{cached_data_key, forget_data_key, keep_data_key};
+pub use system::daemon::{install_service, run_as_service, uninstall_service};
 pub use system::deadline::end_process_after;
 pub use system::files::{
-    check_private_dir, create_private_dir, create_private_file, default_store_dir, open_reply, open_request,
-    read_private_file, replace_file,
+    FileIdentity, check_private_dir, create_private_dir, create_private_file, default_store_dir, file_identity,
+    open_reply, open_request, read_private_file, replace_file,
 };
 pub use system::identity::{account, is_privileged, machine_id};
 pub use system::keyring::keyring_entry;
+pub use system::listener::{Listener, Peer, group_id, stop_requests};
 pub use system::lock::try_lock_byte;
 pub use system::mark::{raise_generation_mark, read_generation_mark};
 pub use system::process::end_with_parent;
 pub use system::roots::system_roots;
 pub use system::running::running;
 pub use system::service::control_service;
-pub use system::socket::{LocalStream, connect_trusted};
+pub use system::socket::{AcceptedStream, LocalStream, connect_trusted};
 pub use system::stage::{create_public_dirs, mode_of, remove_program, replace_program, stage_file};
 pub use system::start::harden_process;
 pub use system::trust::{is_noexec, others_may_write};

@@ -54,6 +54,19 @@ fn committed_kms_server_of_the_tests_is_generated_from_proto() {
     compare("kms/v2/kms.proto", "v2", "tests/suite/kms_v2.rs", server(), kms());
 }
 
+#[test]
+fn committed_broker_is_generated_from_proto() {
+    let mut config = prost_build::Config::new();
+    // What holds a secret is taken over without a copy, and cannot be printed.
+    let secret = [".GetCredentialsRequest.request", ".GetCredentialsResponse.response", ".PutRequest.secret"];
+    config
+        .bytes(secret.map(|field| format!(".keyring.broker.v1{field}")))
+        .skip_debug(secret.map(|field| format!(".keyring.broker.v1{}", &field[..field.rfind('.').unwrap()])))
+        .btree_map(["."]);
+    let both = tonic_prost_build::configure();
+    compare("keyring/broker/v1/broker.proto", "keyring.broker.v1", "src/broker/v1.rs", both, config);
+}
+
 /// A data key is in the clear in two of the messages.
 fn kms() -> prost_build::Config {
     let mut config = prost_build::Config::new();

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Modules of the library from the words up; a module may use those before it in this list, and itself.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 10] = [
     &["secret", "text", "time", "env", "exit", "platform", "process", "windows_path", "grpc"],
     &["reference", "scope", "mirror"],
     &["credential"],
     &["kubelet"],
     &["issuer", "kms", "store", "matching"],
     &["provider", "import", "declaration"],
+    &["broker"],
     &["plugin", "node"],
     &["doctor"],
     &["cli"],

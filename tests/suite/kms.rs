@@ -18,14 +18,14 @@ use crate::kms_v2::{DecryptRequest, DecryptResponse, EncryptRequest, EncryptResp
 use crate::support::{Node, Run, request};
 
 /// What the plugin knows and how it behaves.
-struct Plugin {
+pub(crate) struct Plugin {
     version: String,
     healthz: String,
     /// What the status says.
     key_id: String,
     /// What answers to `Encrypt` say, when it is something else.
     encrypts_with: Option<String>,
-    delay: Duration,
+    pub(crate) delay: Duration,
     ciphertext_length: usize,
     annotations: BTreeMap<String, Vec<u8>>,
     /// Cut off plaintexts to this length.
@@ -66,7 +66,7 @@ impl Plugin {
 }
 
 /// A running plugin; dropping it ends it.
-struct Kms {
+pub(crate) struct Kms {
     dir: crate::support::Dir,
     plugin: Arc<Mutex<Plugin>>,
     running: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
@@ -131,7 +131,7 @@ fn getrandom(bytes: &mut [u8]) {
 }
 
 impl Kms {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let dir = crate::support::Dir::new();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let mut kms = Self { dir, plugin: Arc::new(Mutex::new(Plugin::new())), running: None };
@@ -147,7 +147,7 @@ impl Kms {
         format!("unix://{}", self.socket().display())
     }
 
-    fn plugin(&self) -> MutexGuard<'_, Plugin> {
+    pub(crate) fn plugin(&self) -> MutexGuard<'_, Plugin> {
         self.plugin.lock().unwrap()
     }
 
@@ -197,7 +197,7 @@ impl Drop for Kms {
 }
 
 /// A node whose key is in the plugin, and whose data key is not kept.
-fn sealed_by(kms: &Kms) -> Node {
+pub(crate) fn sealed_by(kms: &Kms) -> Node {
     let node = Node::bare();
     let run = init(&node, kms, &["--data-key-cache", "0"]);
     assert_eq!(run, Run::new(0, "", &format!("made a store at `{}`, its key in `kms`\n", node.store().display())));

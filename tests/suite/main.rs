@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test that fails to prepare itself has failed")]
 
 mod apply;
+#[cfg(target_os = "linux")]
+mod broker;
 mod cli;
 mod codegen;
 mod config;
@@ -49,6 +51,8 @@ mod secret_service;
 mod store;
 mod support;
 mod traps;
+#[cfg(target_os = "linux")]
+mod units;
 #[cfg(target_os = "linux")]
 mod windows;
 #[cfg(target_os = "linux")]

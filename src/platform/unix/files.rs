@@ -104,6 +104,30 @@ pub fn read_private_file(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, 
     Ok(content)
 }
 
+/// What tells a file from another one that was put in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileIdentity {
+    device: u64,
+    inode: u64,
+    size: u64,
+    /// Seconds and nanoseconds of the last change, its mode and owner included.
+    changed: (i64, i64),
+}
+
+/// Returns the identity of a file by its name, without opening it.
+///
+/// # Errors
+/// As `lstat`.
+pub fn file_identity(path: &Path) -> io::Result<FileIdentity> {
+    let metadata = fs::symlink_metadata(path)?;
+    Ok(FileIdentity {
+        device: metadata.dev(),
+        inode: metadata.ino(),
+        size: metadata.size(),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
+    })
+}
+
 /// Creates a file that must not exist yet, with its final mode from the start.
 ///
 /// # Errors

@@ -1,10 +1,12 @@
 //! Linux: modes and owners, `/etc/machine-id`, the kernel keyring.
 
 pub(super) mod cache;
+pub(super) mod daemon;
 pub(super) mod deadline;
 pub(super) mod files;
 pub(super) mod identity;
 pub(super) mod keyring;
+pub(super) mod listener;
 pub(super) mod lock;
 pub(super) mod mark;
 pub(super) mod process;

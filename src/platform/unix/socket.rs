@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
+pub use tokio::net::UnixStream as AcceptedStream;
 pub use tokio::net::UnixStream as LocalStream;
 
 use super::files::{check_owner, check_parents, insecure, is_trusted};

@@ -2,10 +2,12 @@
 
 mod access;
 pub(super) mod cache;
+pub(super) mod daemon;
 pub(super) mod deadline;
 pub(super) mod files;
 pub(super) mod identity;
 pub(super) mod keyring;
+pub(super) mod listener;
 pub(super) mod lock;
 pub(super) mod mark;
 pub(super) mod process;

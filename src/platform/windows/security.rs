@@ -13,12 +13,14 @@ use windows_sys::Win32::Security::Authorization::{
     SE_FILE_OBJECT, SetSecurityInfo,
 };
 use windows_sys::Win32::Security::{
-    ACL, CheckTokenMembership, DACL_SECURITY_INFORMATION, GetLengthSid, GetSecurityDescriptorControl,
+    ACL, CheckTokenMembership, DACL_SECURITY_INFORMATION, DuplicateToken, GetLengthSid, GetSecurityDescriptorControl,
     GetTokenInformation, LookupAccountSidW, OWNER_SECURITY_INFORMATION, PROTECTED_DACL_SECURITY_INFORMATION,
-    PSECURITY_DESCRIPTOR, PSID, SE_DACL_PROTECTED, SECURITY_ATTRIBUTES, TOKEN_QUERY, TOKEN_USER, TokenUser,
-    UNPROTECTED_DACL_SECURITY_INFORMATION,
+    PSECURITY_DESCRIPTOR, PSID, SE_DACL_PROTECTED, SECURITY_ATTRIBUTES, SecurityIdentification, TOKEN_DUPLICATE,
+    TOKEN_QUERY, TOKEN_USER, TokenUser, UNPROTECTED_DACL_SECURITY_INFORMATION,
 };
-use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
+use windows_sys::Win32::System::Threading::{
+    GetCurrentProcess, OpenProcess, OpenProcessToken, PROCESS_QUERY_LIMITED_INFORMATION,
+};
 use windows_sys::w;
 
 use super::access::{Access, Sid};
@@ -215,14 +217,19 @@ pub(super) fn copy_list(from: &File, to: &File) -> io::Result<()> {
 /// # Errors
 /// As the Windows functions.
 pub(super) fn is_administrator() -> io::Result<bool> {
+    // A null token is the caller's own.
+    is_member_of_administrators(ptr::null_mut())
+}
+
+fn is_member_of_administrators(token: HANDLE) -> io::Result<bool> {
     let mut sid: PSID = ptr::null_mut();
     // SAFETY: the text ends with a zero, and the place of the SID is ours.
     let done = unsafe { ConvertStringSidToSidW(w!("S-1-5-32-544"), &raw mut sid) };
     check(done)?;
     let sid = Local(sid);
     let mut is_member = 0;
-    // SAFETY: a null token is the caller's own; the SID is alive, and the place of the answer is ours.
-    let done = unsafe { CheckTokenMembership(ptr::null_mut(), sid.0, &raw mut is_member) };
+    // SAFETY: the token is null or open for impersonation; the SID is alive, and the place of the answer is ours.
+    let done = unsafe { CheckTokenMembership(token, sid.0, &raw mut is_member) };
     check(done)?;
     Ok(is_member != 0)
 }
@@ -234,6 +241,35 @@ pub(super) fn is_administrator() -> io::Result<bool> {
 pub(super) fn current_user() -> io::Result<Sid> {
     // SAFETY: the function has no arguments, and what it returns need not be closed.
     sid_of(unsafe { GetCurrentProcess() })
+}
+
+/// Opens another process, to ask whose it is.
+///
+/// # Errors
+/// As `OpenProcess`.
+pub(super) fn open_process(number: u32) -> io::Result<OwnedHandle> {
+    // SAFETY: the function takes any number.
+    let process = unsafe { OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, 0, number) };
+    if process.is_null() {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the process was just opened, and nobody else closes it.
+    Ok(unsafe { OwnedHandle::from_raw_handle(process) })
+}
+
+/// Returns whether another process acts as a member of Administrators.
+///
+/// # Errors
+/// As the Windows functions.
+pub(super) fn acts_for_administrators(process: &OwnedHandle) -> io::Result<bool> {
+    let token = open_token(process.as_raw_handle(), TOKEN_QUERY | TOKEN_DUPLICATE)?;
+    let mut copy = ptr::null_mut();
+    // SAFETY: the token is open, and the place of its copy is ours.
+    let done = unsafe { DuplicateToken(token.as_raw_handle(), SecurityIdentification, &raw mut copy) };
+    check(done)?;
+    // SAFETY: the copy was just made, and nobody else closes it.
+    let copy = unsafe { OwnedHandle::from_raw_handle(copy) };
+    is_member_of_administrators(copy.as_raw_handle())
 }
 
 /// Returns the account of another process, opened for `PROCESS_QUERY_LIMITED_INFORMATION`.
@@ -279,14 +315,18 @@ pub(super) fn current_user_name() -> Option<String> {
     .flatten()
 }
 
-/// Hands out the SID of a process's account, which is valid during the call only.
-fn with_user_of<T>(process: HANDLE, read: impl FnOnce(PSID) -> T) -> io::Result<T> {
+fn open_token(process: HANDLE, access: u32) -> io::Result<OwnedHandle> {
     let mut token = ptr::null_mut();
     // SAFETY: the process is open or this one, and the place of the token is ours.
-    let done = unsafe { OpenProcessToken(process, TOKEN_QUERY, &raw mut token) };
+    let done = unsafe { OpenProcessToken(process, access, &raw mut token) };
     check(done)?;
     // SAFETY: the token was just opened, and nobody else closes it.
-    let token = unsafe { OwnedHandle::from_raw_handle(token) };
+    Ok(unsafe { OwnedHandle::from_raw_handle(token) })
+}
+
+/// Hands out the SID of a process's account, which is valid during the call only.
+fn with_user_of<T>(process: HANDLE, read: impl FnOnce(PSID) -> T) -> io::Result<T> {
+    let token = open_token(process, TOKEN_QUERY)?;
     let mut buffer = [0_u64; USER_WORDS];
     let mut written = 0;
     // SAFETY: the token is open; the buffer is aligned for `TOKEN_USER` and of the size that is given.

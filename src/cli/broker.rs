@@ -1,0 +1,202 @@
+//! `broker`: serves the store to the plugin and to operators, or asks whether somebody does.
+
+use std::io;
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, anyhow};
+
+use super::output::{self, Failure, Outcome};
+use super::{Context, Form};
+use crate::broker::client::{Client, ClientError};
+use crate::broker::local::Local;
+use crate::broker::{self, Endpoint, serve};
+use crate::exit::Code;
+use crate::platform;
+use crate::store::Store;
+
+/// Name of the service of Windows.
+const SERVICE: &str = "keyring-credential-provider";
+const TITLE: &str = "Keyring Credential Provider";
+const DESCRIPTION: &str = "Opens the sealed store of registry credentials for the kubelet's plugin and for operators.";
+
+#[derive(clap::Subcommand)]
+pub(super) enum Command {
+    /// Open the store for the plugin and for operators, until stopped
+    Serve(ServeArgs),
+    /// Windows: register the broker as a service of LocalSystem, and start it
+    Install,
+    /// Windows: stop the service of the broker, and remove it
+    Uninstall,
+    /// Ask the broker how it and its store are
+    Status {
+        /// Where the broker listens; default: where `broker serve` does
+        #[arg(long, value_name = "ENDPOINT")]
+        broker: Option<Endpoint>,
+    },
+}
+
+#[derive(clap::Args)]
+pub(super) struct ServeArgs {
+    /// Where to listen: `unix:///PATH`, on Windows `npipe:////./pipe/NAME`
+    #[arg(long, value_name = "ENDPOINT")]
+    listen: Option<Endpoint>,
+    /// Group whose members may use the broker as root does: read every credential, and change it
+    #[arg(long, value_name = "GROUP")]
+    group: Option<String>,
+    /// Address for Prometheus, such as `127.0.0.1:9464`; loopback only
+    #[arg(long, value_name = "ADDRESS", value_parser = loopback)]
+    metrics: Option<SocketAddr>,
+    /// Run under the Service Control Manager of Windows, which is who gives this
+    #[arg(long, hide = true)]
+    service: bool,
+}
+
+/// `--broker`, with or without an endpoint, for commands that can let a broker do it.
+#[derive(clap::Args)]
+pub(super) struct BrokerArg {
+    /// Let the broker do it rather than open the store here; without ENDPOINT, the one that `broker serve` listens on
+    #[arg(long, value_name = "ENDPOINT", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    broker: Option<String>,
+}
+
+impl BrokerArg {
+    /// Returns the broker that was asked for.
+    pub(super) fn client(&self) -> Result<Option<Client>, Failure> {
+        let endpoint = self.broker.as_deref().map(|text| match text {
+            "" => Ok(broker::default_endpoint()),
+            text => text.parse().map_err(|error: &str| Failure::new(Code::Usage, anyhow!(error))),
+        });
+        Ok(endpoint.transpose()?.map(Client::at))
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let (code, remedy) = match &error {
+            ClientError::Answered { code: tonic::Code::AlreadyExists, .. } => {
+                (Code::Conflict, Some("store one of them without its wildcard"))
+            }
+            ClientError::Answered { code: tonic::Code::NotFound, .. } => {
+                (Code::NothingStored, Some("`keyring-credential-provider list --broker` shows what is"))
+            }
+            ClientError::Answered { code: tonic::Code::PermissionDenied, .. } => (Code::NeedsPrivilege, None),
+            ClientError::Answered { code: tonic::Code::InvalidArgument, .. } => (Code::Usage, None),
+            ClientError::Answered { .. } => (Code::StoreUnavailable, None),
+            ClientError::Connect { .. }
+            | ClientError::Broken { .. }
+            | ClientError::Timeout { .. }
+            | ClientError::Runtime(_) => {
+                (Code::StoreUnavailable, Some("start it: `keyring-credential-provider broker serve`"))
+            }
+        };
+        let failure = Self::new(code, error);
+        match remedy {
+            Some(remedy) => failure.with_remedy(remedy),
+            None => failure,
+        }
+    }
+}
+
+pub(super) fn run(command: Command, context: &Context) -> Outcome {
+    match command {
+        Command::Serve(args) => run_serve(args, context),
+        Command::Install => install(context),
+        Command::Uninstall => uninstall(context),
+        Command::Status { broker } => status(broker, context),
+    }
+}
+
+fn run_serve(args: ServeArgs, context: &Context) -> Outcome {
+    let endpoint = args.listen.unwrap_or_else(broker::default_endpoint);
+    let group = args.group.map(|name| group_id(&name)).transpose()?;
+    let options = serve::Options { endpoint, group, metrics: args.metrics };
+    let store = context.store.clone();
+    if args.service {
+        platform::run_as_service(SERVICE, move |ready| serve_until_stopped(store, &options, ready).is_ok())
+            .context("cannot run as a service")?;
+    } else {
+        serve_until_stopped(store, &options, &|| {})?;
+    }
+    Ok(Code::Done)
+}
+
+fn serve_until_stopped(store: Store, options: &serve::Options, ready: &dyn Fn()) -> anyhow::Result<()> {
+    let endpoint = &options.endpoint;
+    let sentence = format!("serving the store at `{}` on `{endpoint}`", store.dir().display());
+    serve::serve(Local::new(store), options, || {
+        output::say(&sentence);
+        ready();
+    })
+    .with_context(|| format!("cannot serve on `{endpoint}`"))?;
+    output::say("stopped");
+    Ok(())
+}
+
+fn install(context: &Context) -> Outcome {
+    let store = context.store.dir().display().to_string();
+    let arguments = ["--store", &store, "broker", "serve", "--service"];
+    platform::install_service(SERVICE, TITLE, DESCRIPTION, &arguments)
+        .map_err(|error| service_failure("install", error))?;
+    let object = serde_json::json!({ "service": SERVICE, "endpoint": broker::default_endpoint().to_string() });
+    output::report(context.form, &object, &format!("installed and started the service `{SERVICE}`"))?;
+    Ok(Code::Done)
+}
+
+fn uninstall(context: &Context) -> Outcome {
+    let found = platform::uninstall_service(SERVICE).map_err(|error| service_failure("uninstall", error))?;
+    let sentence = if found { "removed the service" } else { "there is no service" };
+    output::report(context.form, &serde_json::json!({ "removed": found }), &format!("{sentence} `{SERVICE}`"))?;
+    Ok(Code::Done)
+}
+
+fn service_failure(what: &str, error: io::Error) -> Failure {
+    let code = match error.kind() {
+        io::ErrorKind::PermissionDenied => Code::NeedsPrivilege,
+        io::ErrorKind::Unsupported => Code::Usage,
+        _ => Code::Failed,
+    };
+    Failure::new(code, anyhow!(error).context(format!("cannot {what} the service `{SERVICE}`")))
+}
+
+fn group_id(name: &str) -> Result<u32, Failure> {
+    let found = platform::group_id(name).context("cannot look up the group of `--group`")?;
+    found.ok_or_else(|| Failure::new(Code::Usage, anyhow!("there is no group of the name that `--group` gives")))
+}
+
+fn status(endpoint: Option<Endpoint>, context: &Context) -> Outcome {
+    let endpoint = endpoint.unwrap_or_else(broker::default_endpoint);
+    let status = Client::at(endpoint.clone()).status()?;
+    match context.form {
+        Form::Json => output::print_json(&serde_json::json!({
+            "endpoint": endpoint.to_string(),
+            "version": status.version,
+            "store": status.store,
+            "generation": status.generation,
+            "credentials": status.credentials,
+            "keySource": status.key_source,
+            "uptimeSeconds": status.uptime.as_secs(),
+            "answers": status.answers,
+        }))?,
+        Form::Text => {
+            let rows = [
+                ("endpoint", endpoint.to_string()),
+                ("version", status.version),
+                ("store", status.store),
+                ("generation", status.generation.to_string()),
+                ("credentials", status.credentials.to_string()),
+                ("key source", status.key_source),
+                ("up for", format!("{} s", status.uptime.as_secs())),
+                ("answers", status.answers.to_string()),
+            ];
+            output::print(&output::columns(&rows.map(|(name, value)| [name.to_owned(), value])))?;
+        }
+    }
+    Ok(Code::Done)
+}
+
+fn loopback(text: &str) -> Result<SocketAddr, &'static str> {
+    let address: Option<SocketAddr> = text.parse().ok();
+    address
+        .filter(|address| address.ip().is_loopback())
+        .ok_or("metrics are served on a loopback address only, such as `127.0.0.1:9464`")
+}
