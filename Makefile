@@ -5,7 +5,7 @@ HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 BINARY := $(CURDIR)/target/$(HOST)/release/keyring-credential-provider
 FUZZ_SECONDS ?= 5
 
-.PHONY: all demo dist test test-rust test-secret-service test-kubelet test-dist test-windows test-fuzz bench fmt lint build
+.PHONY: all demo dist test test-rust test-secret-service test-kubelet test-node test-dist test-windows test-fuzz bench fmt lint build
 
 all: build
 
@@ -30,11 +30,12 @@ dist: build
 	@set -eu; lines=$$(KCP_WINDOWS_PROFILE=release tests/windows/build.sh); eval "$$lines"; rm -rf target/dist; \
 	install/dist/dist.sh "$(BINARY)" "$$KCP_WINDOWS_BINARY" target/dist
 
-test: lint test-rust test-secret-service test-kubelet test-dist test-fuzz
+test: lint test-rust test-secret-service test-kubelet test-node test-dist test-fuzz
 
 # Rules, processes, faults and leaks, and the Windows program under Wine. Run as root: the suite mounts, changes owners and
 # asks the kernel keyring.
 test-rust: build
+	@tests/tools.sh containerd
 	@set -eu; lines=$$(tests/windows/build.sh); eval "$$lines"; export KCP_WINDOWS_BINARY KCP_WINE_PREFIX; \
 	KCP_RELEASE_BINARY="$(BINARY)" $(CARGO) test --locked
 
@@ -53,6 +54,13 @@ test-kubelet: build
 test-dist: build
 	@tests/tools.sh dist
 	@set -eu; lines=$$(tests/windows/build.sh); eval "$$lines"; tests/dist.sh "$(BINARY)" "$$KCP_WINDOWS_BINARY"
+
+# A whole node: the kubelet, built once, with this plugin, containerd and a registry that wants a login.
+test-node: build
+	@tests/tools.sh containerd
+	@set -eu; go=$$(tests/tools.sh kubelet | tail -n 1); mkdir -p target/kubelet; \
+	(cd tests/kubelet && "$$go" build -o "$(CURDIR)/target/kubelet/kubelet" k8s.io/kubernetes/cmd/kubelet); \
+	KCP_KUBELET="$(CURDIR)/target/kubelet/kubelet" $(CARGO) test --locked --test suite -- --ignored whole_node::
 
 # Only the Windows program under Wine.
 test-windows:

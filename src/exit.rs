@@ -16,7 +16,7 @@ pub enum Code {
     NothingStored = 3,
     /// The store could not be opened.
     StoreUnavailable = 4,
-    /// An issuer refused, or could not be reached.
+    /// The registry or an issuer refused, or an issuer could not be reached.
     Refused = 5,
     /// Something else is already there.
     Conflict = 6,

@@ -19,8 +19,11 @@
 //! middle, which knows neither files nor clocks. ARCHITECTURE.md has the picture.
 
 pub mod broker;
+pub mod check;
 pub mod cli;
+pub mod containerd;
 pub mod credential;
+pub mod cri;
 pub mod declaration;
 pub mod doctor;
 pub mod env;

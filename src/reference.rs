@@ -29,6 +29,17 @@ impl Reference {
         strip_scheme(text).1.parse()
     }
 
+    /// Returns what the text of an image says behind its name: a digest with its `@`, else a tag with its `:`, else `:latest`, which
+    /// is what the kubelet adds.
+    pub fn version(text: &str) -> String {
+        let (_, tag, digest) = split_tag_and_digest(split_domain(strip_scheme(text).1).1);
+        match (tag, digest) {
+            (_, Some(digest)) => format!("@{digest}"),
+            (Some(tag), None) => format!(":{tag}"),
+            (None, None) => ":latest".to_owned(),
+        }
+    }
+
     /// Returns the whole name: `docker.io/library/nginx`.
     pub fn name(&self) -> &str {
         &self.name

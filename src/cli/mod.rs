@@ -2,6 +2,7 @@
 
 mod apply;
 mod broker;
+mod check;
 mod config;
 mod doctor;
 mod explain;
@@ -70,6 +71,8 @@ enum Command {
     Import(import::Args),
     /// Show what the kubelet would get for an image, and why
     Explain(explain::Args),
+    /// Ask the registry, and the container runtime, what they do with the credential that the kubelet would get
+    Check(check::Args),
     /// Look for everything that silently breaks a pull on this node, with the remedy
     Doctor(doctor::Args),
     /// Write or judge the configuration that makes a kubelet run this plugin
@@ -113,6 +116,7 @@ pub fn main() -> Code {
         Command::Apply(args) => apply::run(&args, &context),
         Command::Import(args) => import::run(&args, &context),
         Command::Explain(args) => explain::run(&args, &context),
+        Command::Check(args) => check::run(&args, &context),
         Command::Doctor(args) => doctor::run(&args, &context),
         Command::Config(command) => config::run(&command, &context),
         Command::Node(command) => node::run(&command, &context),

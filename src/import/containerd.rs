@@ -14,7 +14,7 @@ use super::tree::{Node, Syntax};
 use super::{Error, Import, Outcome, file, hosts_toml, registries_yaml, toml};
 
 /// Where versions 2 and 3 keep the registries.
-const PLUGINS: [&str; 2] = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images"];
+pub(crate) const PLUGINS: [&str; 2] = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images"];
 const REGISTRY: &[&str] = &["config_path", "mirrors", "configs", "auths", "headers"];
 const MIRROR: &[&str] = &["endpoint"];
 const DIALECT: Dialect =
@@ -150,7 +150,8 @@ fn config_path(gather: &mut Gather, at: &At, node: &Node, named: &mut Named) {
     });
 }
 
-fn paths_in(text: &str) -> impl Iterator<Item = &str> {
+/// Splits a list of directories.
+pub(crate) fn paths_in(text: &str) -> impl Iterator<Item = &str> {
     let is_windows = text.contains(';') || paths::looks_windows(text);
     text.split(if is_windows { ';' } else { ':' }).filter(|path| !path.is_empty())
 }
@@ -206,25 +207,31 @@ fn directory(gather: &mut Gather, at: &At, path: &Path) {
     }
 }
 
-/// Returns the files that an import names. `*` may stand in the last part, as it does in every configuration seen.
+/// Returns the files that an import names, the last first, because they are taken from the end.
 fn expand(gather: &mut Gather, at: &At, config: &Path, pattern: &str) -> Vec<PathBuf> {
-    let base = config.parent().unwrap_or(Path::new(""));
-    let path = base.join(pattern);
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let Some((start, end)) = name.split_once('*') else { return vec![path] };
-    let Ok(entries) = fs::read_dir(path.parent().unwrap_or(base)) else {
+    let Some(mut files) = imported(config, pattern) else {
         gather.info(at, Outcome::Ignored, "no-import", "there is no such file here");
         return Vec::new();
     };
+    files.reverse();
+    files
+}
+
+/// Returns the files that an import names, in the order in which containerd reads them. `*` may stand in the last part, as it
+/// does in every configuration seen; `None` when there is no such directory.
+pub(crate) fn imported(config: &Path, pattern: &str) -> Option<Vec<PathBuf>> {
+    let base = config.parent().unwrap_or(Path::new(""));
+    let path = base.join(pattern);
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let Some((start, end)) = name.split_once('*') else { return Some(vec![path]) };
+    let entries = fs::read_dir(path.parent().unwrap_or(base)).ok()?;
     let fits = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         name.len() >= start.len() + end.len() && name.starts_with(start) && name.ends_with(end)
     };
     let mut files: Vec<PathBuf> = entries.flatten().take(MAX_FILES).map(|entry| entry.path()).filter(fits).collect();
     files.sort();
-    // Taken from the end.
-    files.reverse();
-    files
+    Some(files)
 }
 
 fn unreadable(gather: &mut Gather, at: &At, error: &Error) {

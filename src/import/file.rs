@@ -16,7 +16,7 @@ const MAX_FILE: u64 = 16 * 1024 * 1024;
 ///
 /// # Errors
 /// [`Error`].
-pub(super) fn read(path: &Path) -> Result<Zeroizing<String>, Error> {
+pub(crate) fn read(path: &Path) -> Result<Zeroizing<String>, Error> {
     decode(path, &bytes(path)?)
 }
 
@@ -24,7 +24,7 @@ pub(super) fn read(path: &Path) -> Result<Zeroizing<String>, Error> {
 ///
 /// # Errors
 /// [`Error::NotText`].
-pub(super) fn decode(path: &Path, bytes: &[u8]) -> Result<Zeroizing<String>, Error> {
+pub(crate) fn decode(path: &Path, bytes: &[u8]) -> Result<Zeroizing<String>, Error> {
     let text = text::decode(bytes).ok_or_else(|| Error::NotText { path: path.to_owned() })?;
     Ok(Zeroizing::new(text.into_owned()))
 }
@@ -33,7 +33,7 @@ pub(super) fn decode(path: &Path, bytes: &[u8]) -> Result<Zeroizing<String>, Err
 ///
 /// # Errors
 /// [`Error`].
-pub(super) fn bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
+pub(crate) fn bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
     let failed = |source| Error::Read { path: path.to_owned(), source };
     // Asked before it is opened: opening a pipe would wait for its other end.
     let metadata = fs::metadata(path).map_err(failed)?;

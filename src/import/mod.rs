@@ -5,21 +5,21 @@
 
 mod auth;
 mod base64;
-mod containerd;
+pub(crate) mod containerd;
 mod containers_auth;
 mod detect;
 mod docker;
 mod edit;
-mod file;
+pub(crate) mod file;
 mod gather;
 mod hosts_toml;
 mod kubernetes;
-mod paths;
+pub(crate) mod paths;
 mod registries_yaml;
 mod scrub;
 mod talos;
-mod toml;
-mod tree;
+pub(crate) mod toml;
+pub(crate) mod tree;
 mod yaml;
 
 use std::io;

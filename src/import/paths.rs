@@ -87,7 +87,7 @@ fn deceives(c: char) -> bool {
 }
 
 /// Returns whether a text is a Windows path, good or bad, rather than one of Unix.
-pub(super) fn looks_windows(path: &str) -> bool {
+pub(crate) fn looks_windows(path: &str) -> bool {
     let drive = path.as_bytes().get(1) == Some(&b':') && path.as_bytes()[0].is_ascii_alphabetic();
     let variable = path.starts_with('%') || path.starts_with('$') || path.starts_with('~');
     let unix = path.starts_with('/') && !path.starts_with("//");

@@ -11,7 +11,7 @@ use super::tree::{Node, Parsed, Span, Style, Syntax, Value};
 ///
 /// # Errors
 /// [`Syntax`].
-pub(super) fn parse(text: &str) -> Result<Parsed, Syntax> {
+pub(crate) fn parse(text: &str) -> Result<Parsed, Syntax> {
     let lines = Lines::new(text);
     let table = DeTable::parse(text).map_err(|error| {
         let (line, column) = lines.place(error.span().map_or(0, |span| span.start));

@@ -6,25 +6,25 @@ use zeroize::Zeroizing;
 
 /// One value and the line of its key, or where it starts.
 #[derive(Clone)]
-pub(super) struct Node {
-    pub(super) line: usize,
-    pub(super) span: Span,
-    pub(super) value: Value,
+pub(crate) struct Node {
+    pub(crate) line: usize,
+    pub(crate) span: Span,
+    pub(crate) value: Value,
 }
 
 /// Where an entry stands in the text, in bytes. What is no entry has a key of no length where it starts, and a document has its `---`.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Span {
-    pub(super) key: usize,
-    pub(super) key_end: usize,
-    pub(super) start: usize,
-    pub(super) end: usize,
-    pub(super) style: Style,
+pub(crate) struct Span {
+    pub(crate) key: usize,
+    pub(crate) key_end: usize,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) style: Style,
 }
 
 /// How a value is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Style {
+pub(crate) enum Style {
     /// From its first sign to its last: texts, and lists and maps in brackets.
     #[default]
     Whole,
@@ -40,7 +40,7 @@ pub(super) enum Style {
 
 /// The kinds of values. Text may be a secret, so nothing here has a Debug form.
 #[derive(Clone)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Null,
     Text(Zeroizing<String>),
     List(Vec<Node>),
@@ -48,33 +48,33 @@ pub(super) enum Value {
 }
 
 /// A parsed file.
-pub(super) struct Parsed {
-    pub(super) documents: Vec<Node>,
+pub(crate) struct Parsed {
+    pub(crate) documents: Vec<Node>,
     /// Keys that stand twice in one map, and the line of the one that is not used.
-    pub(super) duplicates: Vec<(String, usize)>,
+    pub(crate) duplicates: Vec<(String, usize)>,
 }
 
 /// Where a text breaks the rules of its syntax, in our own words: parsers quote the text, and it may be a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Syntax {
-    pub(super) line: usize,
-    pub(super) column: usize,
-    pub(super) what: &'static str,
+pub(crate) struct Syntax {
+    pub(crate) line: usize,
+    pub(crate) column: usize,
+    pub(crate) what: &'static str,
 }
 
 impl Node {
     /// Returns the value of a key of a map.
-    pub(super) fn get(&self, key: &str) -> Option<&Self> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Self> {
         self.entries().iter().find(|(name, _)| name == key).map(|(_, node)| node)
     }
 
     /// Returns the value at the end of a path of keys.
-    pub(super) fn find(&self, path: &[&str]) -> Option<&Self> {
+    pub(crate) fn find(&self, path: &[&str]) -> Option<&Self> {
         path.iter().try_fold(self, |node, key| node.get(key))
     }
 
     /// Returns the entries of a map; nothing for any other value.
-    pub(super) fn entries(&self) -> &[(String, Self)] {
+    pub(crate) fn entries(&self) -> &[(String, Self)] {
         match &self.value {
             Value::Map(entries) => entries,
             Value::Null | Value::Text(_) | Value::List(_) => &[],
@@ -82,7 +82,7 @@ impl Node {
     }
 
     /// Returns the items of a list; nothing for any other value.
-    pub(super) fn items(&self) -> &[Self] {
+    pub(crate) fn items(&self) -> &[Self] {
         match &self.value {
             Value::List(items) => items,
             Value::Null | Value::Text(_) | Value::Map(_) => &[],
@@ -90,7 +90,7 @@ impl Node {
     }
 
     /// Returns a text.
-    pub(super) fn text(&self) -> Option<&str> {
+    pub(crate) fn text(&self) -> Option<&str> {
         match &self.value {
             Value::Text(text) => Some(text),
             Value::Null | Value::List(_) | Value::Map(_) => None,
@@ -98,7 +98,7 @@ impl Node {
     }
 
     /// Returns whether there is nothing here: no value, an empty text, list or map.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         match &self.value {
             Value::Null => true,
             Value::Text(text) => text.is_empty(),
@@ -108,7 +108,7 @@ impl Node {
     }
 
     /// Returns whether this is a map, or nothing where a map may stand.
-    pub(super) fn is_map_or_null(&self) -> bool {
+    pub(crate) fn is_map_or_null(&self) -> bool {
         matches!(self.value, Value::Map(_) | Value::Null)
     }
 }

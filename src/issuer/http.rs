@@ -83,10 +83,8 @@ impl<'a> Request<'a> {
 
     /// Adds HTTP Basic authentication.
     pub(super) fn basic(self, username: &str, password: &[u8]) -> Self {
-        use base64::Engine as _;
-        let pair = Zeroizing::new([username.as_bytes(), b":", password].concat());
-        let encoded = Zeroizing::new(base64::engine::general_purpose::STANDARD.encode(&*pair));
-        self.header("authorization", format!("Basic {}", *encoded))
+        let value = basic(username, password);
+        self.header("authorization", value.as_str())
     }
 
     /// Names what must not appear in an error, should the server repeat it.
@@ -272,7 +270,7 @@ fn failed(endpoint: &Endpoint, error: &ureq::Error) -> Failed {
     }
 }
 
-fn tls_reason(error: &rustls::Error) -> String {
+pub(crate) fn tls_reason(error: &rustls::Error) -> String {
     match error {
         rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) => {
             "its certificate is from an authority that is not trusted here".to_owned()
@@ -283,7 +281,7 @@ fn tls_reason(error: &rustls::Error) -> String {
 }
 
 /// Reads up to [`MAX_BODY`] into buffers that are wiped; `Err(None)` means that there is more.
-fn read_bounded(mut body: impl Read) -> Result<Zeroizing<Vec<u8>>, Option<io::Error>> {
+pub(crate) fn read_bounded(mut body: impl Read) -> Result<Zeroizing<Vec<u8>>, Option<io::Error>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(16 * 1024));
     let mut chunk = Zeroizing::new([0; 8 * 1024]);
     loop {
@@ -305,15 +303,23 @@ fn read_bounded(mut body: impl Read) -> Result<Zeroizing<Vec<u8>>, Option<io::Er
     }
 }
 
+/// Returns the header of HTTP Basic authentication (RFC 7617).
+pub(crate) fn basic(username: &str, password: &[u8]) -> Zeroizing<String> {
+    use base64::Engine as _;
+    let pair = Zeroizing::new([username.as_bytes(), b":", password].concat());
+    let encoded = Zeroizing::new(base64::engine::general_purpose::STANDARD.encode(&*pair));
+    Zeroizing::new(format!("Basic {}", *encoded))
+}
+
 /// Encodes bytes as a form's value.
-pub(super) fn encode(bytes: &[u8]) -> Zeroizing<String> {
+pub(crate) fn encode(bytes: &[u8]) -> Zeroizing<String> {
     let mut text = Vec::with_capacity(3 * bytes.len());
     encode_into(&mut text, bytes);
     // What `encode_into` writes is ASCII.
     Zeroizing::new(String::from_utf8(text).unwrap_or_default())
 }
 
-fn encode_form(fields: &[(&str, &[u8])]) -> Zeroizing<Vec<u8>> {
+pub(crate) fn encode_form(fields: &[(&str, &[u8])]) -> Zeroizing<Vec<u8>> {
     let longest: usize = fields.iter().map(|(name, value)| 3 * (name.len() + value.len()) + 2).sum();
     let mut form = Zeroizing::new(Vec::with_capacity(longest));
     for (index, (name, value)) in fields.iter().enumerate() {

@@ -15,7 +15,7 @@ use crate::{env, platform};
 const MAX_BUNDLE: u64 = 4 * 1024 * 1024;
 
 /// Loads them: those of `ca_file` alone; else those of the file that `SSL_CERT_FILE` names; else the machine's own.
-pub(super) fn load(ca_file: Option<&Path>) -> Result<Vec<Certificate<'static>>, IssuerError> {
+pub(crate) fn load(ca_file: Option<&Path>) -> Result<Vec<Certificate<'static>>, IssuerError> {
     if let Some(path) = ca_file {
         return from_file(path).map_err(|reason| IssuerError::Setting { name: "ca-file", reason });
     }
@@ -30,7 +30,7 @@ pub(super) fn load(ca_file: Option<&Path>) -> Result<Vec<Certificate<'static>>, 
 }
 
 /// Returns the certificates of a PEM file; an error completes a sentence about the file.
-fn from_file(path: &Path) -> Result<Vec<Certificate<'static>>, String> {
+pub(crate) fn from_file(path: &Path) -> Result<Vec<Certificate<'static>>, String> {
     let mut pem = Vec::new();
     let read = File::open(path).and_then(|file| file.take(MAX_BUNDLE).read_to_end(&mut pem));
     read.map_err(|error| format!("cannot be read: {}", error.kind()))?;

@@ -14,7 +14,7 @@ const LONGEST_WORD: usize = 40;
 const FIELDS: [&str; 7] = ["error_description", "message", "Message", "detail", "error", "errors", "title"];
 
 /// Returns `: SENTENCE`, or nothing when the body has none. What was sent does not appear in it, nor anything like a token.
-pub(super) fn sentence(body: &[u8], secrets: &[&[u8]]) -> String {
+pub(crate) fn sentence(body: &[u8], secrets: &[&[u8]]) -> String {
     let Ok(body) = std::str::from_utf8(body) else { return String::new() };
     let body = body.trim();
     let sentence = match body.as_bytes().first() {

@@ -379,6 +379,7 @@ fn generate_writes_pages_and_completions() {
         "-config-generate",
         "-config-validate",
         "-doctor",
+        "-check",
         "-explain",
         "-generate",
         "-generate-completions",

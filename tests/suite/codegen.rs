@@ -67,6 +67,14 @@ fn committed_broker_is_generated_from_proto() {
     compare("keyring/broker/v1/broker.proto", "keyring.broker.v1", "src/broker/v1.rs", both, config);
 }
 
+#[test]
+fn committed_client_of_the_container_runtime_is_generated_from_proto() {
+    let mut config = prost_build::Config::new();
+    // No message that holds a password can be printed.
+    config.skip_debug([".runtime.v1.AuthConfig", ".runtime.v1.PullImageRequest"]);
+    compare("runtime/v1/image.proto", "runtime.v1", "src/cri/v1.rs", client(), config);
+}
+
 /// A data key is in the clear in two of the messages.
 fn kms() -> prost_build::Config {
     let mut config = prost_build::Config::new();

@@ -5,10 +5,15 @@
 mod apply;
 #[cfg(target_os = "linux")]
 mod broker;
+mod check;
+#[cfg(target_os = "linux")]
+mod check_hosts;
 mod cli;
 mod codegen;
 mod config;
 mod config_merge;
+#[cfg(target_os = "linux")]
+mod containerd;
 mod contract;
 mod crash;
 #[cfg(target_os = "linux")]
@@ -44,6 +49,8 @@ mod node_state;
 mod plugin;
 mod powershell;
 mod reference;
+#[cfg(target_os = "linux")]
+mod registry;
 mod scope;
 mod scrub;
 #[cfg(feature = "secret-service")]
@@ -53,6 +60,7 @@ mod support;
 mod traps;
 #[cfg(target_os = "linux")]
 mod units;
+mod whole_node;
 #[cfg(target_os = "linux")]
 mod windows;
 #[cfg(target_os = "linux")]

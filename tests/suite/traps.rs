@@ -376,8 +376,8 @@ fn peer_bug_documented_commands_exist() {
                 .collect();
             let [first, ..] = words[..] else { continue };
             if ![
-                "store", "login", "logout", "list", "apply", "import", "config", "explain", "doctor", "generate",
-                "node",
+                "store", "login", "logout", "list", "apply", "import", "config", "explain", "check", "doctor",
+                "generate", "node",
             ]
             .contains(&first)
             {

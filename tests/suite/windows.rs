@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::registry::{Auth, PASSWORD, Registry, USER, hosts_toml};
 use crate::support::{self, Run, answer, request};
 
 /// The rules of access control lists need no Windows; their own tests run here as well.
@@ -404,6 +405,26 @@ fn doctor_judges_a_windows_tree_on_windows() {
     fs::remove_file(program).unwrap();
     let run = doctor();
     assert!(run.code == 1 && run.stdout.contains("[config-refused]") && run.stderr.is_empty(), "{run:#?}");
+}
+
+#[test]
+fn check_asks_a_registry_and_says_that_no_runtime_listens() {
+    let Some(machine) = Machine::with_store() else { return };
+    let registry = Registry::start(Auth::Basic);
+    let server = format!("server = \"http://{}\"\n[host]\n", registry.host());
+    hosts_toml(&machine.on_disk("certs.d"), "docker.io", &server);
+    machine.login("docker.io", USER, PASSWORD);
+    let certs = machine.path("certs.d");
+    let report = machine.json(&["check", "acme/private:1", "--hosts-dir", &certs]);
+    assert_eq!(report["verdict"]["word"], "pulls", "{report:#}");
+    assert_eq!(report["attempts"][0]["hosts"][0]["learned"][0], registry.host());
+
+    let pipe = "npipe:////./pipe/nobody-listens-here";
+    let run = machine.run(&["check", "acme/private:1", "--hosts-dir", &certs, "--cri", pipe], "");
+    assert!(run.code == 1 && run.stderr.contains(r"at `\\.\pipe\nobody-listens-here`"), "{run:#?}");
+    assert!(run.stderr.contains("caused by: does not exist"), "{run:#?}");
+    let run = machine.run(&["check", "acme/private:1", "--cri", "unix:///run/containerd.sock"], "");
+    assert_eq!(run.code, 2, "{run:#?}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Linux: modes and owners, `/etc/machine-id`, the kernel keyring.
 
 pub(super) mod cache;
+pub(super) mod containerd;
 pub(super) mod daemon;
 pub(super) mod deadline;
 pub(super) mod files;

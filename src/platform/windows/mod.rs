@@ -2,6 +2,7 @@
 
 mod access;
 pub(super) mod cache;
+pub(super) mod containerd;
 pub(super) mod daemon;
 pub(super) mod deadline;
 pub(super) mod files;
