@@ -16,6 +16,7 @@ pub(crate) mod said;
 mod settings;
 mod stored;
 mod token;
+mod token_exchange;
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -36,6 +37,8 @@ pub enum Issuer {
     Oauth2,
     /// Amazon Elastic Container Registry, private and public.
     AwsEcr,
+    /// OAuth 2.0 Token Exchange (RFC 8693): a stored token, or the pod's, for another.
+    TokenExchange,
 }
 
 /// What an issuer cannot do without, so that `login` knows what to ask for.
@@ -85,7 +88,12 @@ impl<'a> Issuing<'a> {
 
 impl Issuer {
     /// Every issuer.
-    pub const ALL: [Self; 3] = [Self::Static, Self::Oauth2, Self::AwsEcr];
+    pub const ALL: [Self; 4] = [
+        Self::Static,
+        Self::Oauth2,
+        Self::AwsEcr,
+        Self::TokenExchange,
+    ];
 
     /// Returns the name used in the store and on the command line.
     pub const fn name(self) -> &'static str {
@@ -93,6 +101,7 @@ impl Issuer {
             Self::Static => "static",
             Self::Oauth2 => oauth2::NAME,
             Self::AwsEcr => aws::NAME,
+            Self::TokenExchange => token_exchange::NAME,
         }
     }
 
@@ -113,7 +122,9 @@ impl Issuer {
     pub fn is_offline(self) -> bool {
         match self {
             Self::Static => true,
-            Self::Oauth2 | Self::AwsEcr => false,
+            Self::Oauth2
+            | Self::AwsEcr
+            | Self::TokenExchange => false,
         }
     }
 
@@ -122,6 +133,7 @@ impl Issuer {
         match self {
             Self::Static | Self::Oauth2 => Needs { user: true, secret: true },
             Self::AwsEcr => aws::needs(Settings(settings)),
+            Self::TokenExchange => Needs { user: false, secret: false },
         }
     }
 
@@ -143,6 +155,10 @@ impl Issuer {
             Self::AwsEcr => {
                 settings.check(self.name(), &aws::SETTINGS, true)?;
                 aws::check(credential)
+            }
+            Self::TokenExchange => {
+                settings.check(self.name(), &token_exchange::SETTINGS, true)?;
+                token_exchange::check(credential)
             }
         }
     }
@@ -184,6 +200,7 @@ fn prepare<'a>(credential: &'a Credential, issuing: &Issuing<'a>) -> Result<Opti
         Issuer::Static => Ok(None),
         Issuer::Oauth2 => oauth2::plan(credential).map(Some),
         Issuer::AwsEcr => aws::plan(credential, issuing).map(Some),
+        Issuer::TokenExchange => token_exchange::plan(credential, issuing).map(Some),
     }
 }
 

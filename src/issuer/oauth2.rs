@@ -5,15 +5,12 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
-use zeroize::Zeroizing;
-
 use super::IssuerError;
 use super::endpoint::Endpoint;
 use super::engine::{Minted, Plan};
 use super::http::{self, Http, Request};
 use super::settings::Settings;
-use super::token::{self, Lifetime};
+use super::token::{self, AccessToken};
 use crate::credential::{self, Credential};
 
 pub(super) const NAME: &str = "oauth2";
@@ -84,14 +81,6 @@ pub(super) fn plan(credential: &Credential) -> Result<Plan<'_>, IssuerError> {
     })
 }
 
-#[derive(Deserialize)]
-struct Answer {
-    access_token: Zeroizing<String>,
-    #[serde(default)]
-    expires_in: Lifetime,
-    refresh_token: Option<Zeroizing<String>>,
-}
-
 fn mint(parameters: &Parameters<'_>, credential: &Credential, client: &Http) -> Result<Minted, IssuerError> {
     let (id, secret) = (credential.username.as_bytes(), credential.secret.expose());
     let mut fields: Vec<(&str, &[u8])> = Vec::new();
@@ -116,16 +105,12 @@ fn mint(parameters: &Parameters<'_>, credential: &Credential, client: &Http) -> 
         request = request.basic(&http::encode(id), http::encode(secret).as_bytes());
     }
     let response = client.send(&request)?.ok()?;
-    let answer: Answer = response.json()?;
-    let rotated = answer.refresh_token.as_ref().is_some_and(|new| new.as_bytes() != secret);
+    let token = AccessToken::read(&response)?;
+    let rotated = token.refresh.as_ref().is_some_and(|new| new.as_bytes() != secret);
     if parameters.grant == Grant::RefreshToken && rotated {
         let reason = "a new refresh token with every access token, which a node cannot keep; use `client_credentials`";
         return Err(response.unexpected(reason));
     }
-    let lifetimes = vec![answer.expires_in.or_claim(answer.access_token.as_bytes(), response.date)];
-    Ok(Minted {
-        username: parameters.username.to_owned(),
-        password: token::into_secret(answer.access_token),
-        lifetimes,
-    })
+    let lifetimes = vec![token.lifetime()];
+    Ok(Minted { username: parameters.username.to_owned(), password: token::into_secret(token.text), lifetimes })
 }

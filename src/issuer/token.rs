@@ -7,8 +7,35 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
+use super::IssuerError;
+use super::http::Response;
 use crate::secret::Secret;
 use crate::time;
+
+/// What a token endpoint answers (RFC 6749 §5.1).
+#[derive(Deserialize)]
+pub(super) struct AccessToken {
+    #[serde(rename = "access_token")]
+    pub(super) text: Zeroizing<String>,
+    #[serde(default, rename = "expires_in")]
+    lifetime: Lifetime,
+    #[serde(rename = "refresh_token")]
+    pub(super) refresh: Option<Zeroizing<String>>,
+}
+
+impl AccessToken {
+    /// Reads an answer.
+    pub(super) fn read(response: &Response) -> Result<Self, IssuerError> {
+        let mut token: Self = response.json()?;
+        token.lifetime = Lifetime(token.lifetime.or_claim(token.text.as_bytes(), response.date));
+        Ok(token)
+    }
+
+    /// How long it is good: as the endpoint says, else as the token says of itself.
+    pub(super) fn lifetime(&self) -> Option<Duration> {
+        self.lifetime.0
+    }
+}
 
 /// A lifetime in seconds, as issuers write it: a number, a fraction, or either as text. Anything else is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +55,12 @@ impl Lifetime {
 /// Returns the time from `start` to `end`, both in seconds since 1970; none when that has passed.
 pub(super) fn until(end: i64, start: i64) -> Duration {
     Duration::from_secs(end.saturating_sub(start).max(0).unsigned_abs())
+}
+
+/// Returns how long it is until a time of RFC 3339, by the server's clock.
+pub(super) fn remaining(end: &str, response: &Response) -> Option<Duration> {
+    let end: jiff::Timestamp = end.parse().ok()?;
+    Some(until(end.as_second(), response.date.unwrap_or_else(time::now)))
 }
 
 /// Takes over text as a secret.

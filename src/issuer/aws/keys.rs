@@ -1,7 +1,5 @@
 //! The access key that ECR is asked with: stored, of the instance's role, or of the pod's role.
 
-use std::time::Duration;
-
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -14,7 +12,6 @@ use super::sign::{self, Keys};
 use super::{NAME, Parameters};
 use crate::credential::Credential;
 use crate::kubelet::service_account::ServiceAccount;
-use crate::time;
 
 /// Where an access key comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +95,7 @@ fn instance_role(parameters: &Parameters<'_>, http: &Http) -> Result<Keys, Issue
     if role.code.is_some_and(|code| code != "Success") {
         return Err(response.unexpected("no credentials; the instance's role may be missing its trust policy"));
     }
-    let lifetime = remaining(&role.expiration, &response);
+    let lifetime = token::remaining(&role.expiration, &response);
     Ok(Keys { id: role.access_key_id, secret: role.secret_access_key, session: Some(role.token), lifetime })
 }
 
@@ -141,19 +138,13 @@ fn session(response: &Response) -> Result<Keys, IssuerError> {
         id: part("AccessKeyId")?.to_owned(),
         secret: Zeroizing::new(part("SecretAccessKey")?.to_owned()),
         session: Some(Zeroizing::new(part("SessionToken")?.to_owned())),
-        lifetime: remaining(part("Expiration")?, response),
+        lifetime: token::remaining(part("Expiration")?, response),
     })
 }
 
 fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = xml.split_once(&format!("<{name}>"))?;
     rest.split_once(&format!("</{name}>")).map(|(text, _)| text)
-}
-
-/// Returns how long it is until a time of RFC 3339, by the server's clock.
-fn remaining(end: &str, response: &Response) -> Option<Duration> {
-    let end: jiff::Timestamp = end.parse().ok()?;
-    Some(token::until(end.as_second(), response.date.unwrap_or_else(time::now)))
 }
 
 fn text(response: &Response) -> Result<Zeroizing<String>, IssuerError> {

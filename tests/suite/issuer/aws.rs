@@ -4,9 +4,9 @@ use base64::Engine as _;
 use serde_json::json;
 
 use super::fake::{Fake, Received, Reply};
-use super::faults::{Subject, fault_matrix};
+use super::faults::{Subject, WRONG, fault_matrix};
 use super::sigv4::{self, Expected};
-use super::{ask, assert_kept, ca_file, login, parts};
+use super::{ask, assert_form, assert_kept, assert_needs_pod, ca_file, login, parts, pod_request, pod_token};
 use crate::support::Node;
 
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
@@ -28,6 +28,8 @@ const SUBJECT: Subject = Subject {
     image: IMAGE,
     settings: |url| vec!["--username AKIDEXAMPLE".to_owned(), format!("endpoint={url}")],
     secret: SECRET,
+    wrong: WRONG,
+    by_pod: false,
     path: "/",
     reply: |received| ecr(received, &STORED),
     refused: "answered 400: The request signature we calculated does not match the signature you provided.",
@@ -71,13 +73,6 @@ fn sts_answer(action: &str, received: &Received, seconds: i64) -> Reply {
 }
 
 #[track_caller]
-fn fields(received: &Received, expected: &[(&str, &str)]) {
-    let form = received.form();
-    let form: Vec<(&str, &str)> = form.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    assert_eq!(form, expected);
-}
-
-#[track_caller]
 fn node(fakes: &[(&str, &Fake)], settings: &[&str], secret: &str) -> Node {
     let node = Node::new();
     let trust = ca_file(&node);
@@ -111,7 +106,7 @@ fn a_role_is_assumed_with_stored_keys() {
     let sts = Fake::https(|received| {
         assert_eq!(sigv4::check(received, &Expected { service: "sts", ..STORED }), Ok(()));
         let session = ("RoleSessionName", "keyring-credential-provider");
-        fields(received, &[("Action", "AssumeRole"), ("Version", "2011-06-15"), ("RoleArn", ROLE), session]);
+        assert_form(received, &[("Action", "AssumeRole"), ("Version", "2011-06-15"), ("RoleArn", ROLE), session]);
         sts_answer("AssumeRole", received, 3600)
     });
     let role = format!("role-arn={ROLE}");
@@ -193,27 +188,13 @@ fn metadata_never_goes_through_a_proxy() {
     assert_eq!(proxy.count(), 0);
 }
 
-/// A pod's token: claims of the cluster, and a signature that nobody here can check.
-fn pod_token(namespace: &str, name: &str) -> String {
-    let claims = json!({ "iss": "https://cluster.test", "aud": ["sts.amazonaws.com"], "exp": 4_000_000_000_u64,
-        "kubernetes.io": { "namespace": namespace, "serviceaccount": { "name": name, "uid": format!("uid-{name}") } } });
-    let encode = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
-    format!("{}.{}.{}", encode(r#"{"alg":"RS256"}"#), encode(&claims.to_string()), encode("signature"))
-}
-
-fn pod_request(image: &str, token: &str, annotations: &serde_json::Value) -> String {
-    json!({ "kind": "CredentialProviderRequest", "apiVersion": "credentialprovider.kubelet.k8s.io/v1", "image": image,
-        "serviceAccountToken": token, "serviceAccountAnnotations": annotations })
-    .to_string()
-}
-
 #[test]
 fn the_pods_role_by_its_token() {
     let ecr_fake = Fake::https(|received| ecr(received, &ASSUMED));
     let sts = Fake::https(|received| {
         assert_eq!(received.header("authorization"), None, "the token is the proof");
         let token = pod_token("team-a", "builder");
-        fields(
+        assert_form(
             received,
             &[
                 ("Action", "AssumeRoleWithWebIdentity"),
@@ -244,12 +225,7 @@ fn peer_bug_a_pod_without_a_token_never_gets_the_nodes_identity() {
     let (sts, metadata) = (Fake::https(|_| Reply::new(500, "text/xml", "")), Fake::http(imds));
     let fakes = [("endpoint", &ecr_fake), ("sts-endpoint", &sts), ("imds-endpoint", &metadata)];
     let node = node(&fakes, &["source=web-identity", &format!("role-arn={ROLE}")], "");
-    let run = ask(&node, IMAGE, "10s");
-    let expected = format!(
-        "keyring-credential-provider: {REGISTRY}: the request has no service-account token, and this credential is for pods that \
-         have one; set `tokenAttributes` in the kubelet's configuration, and check the pod's service account\n"
-    );
-    assert_eq!((run.code, run.stdout.as_str(), run.stderr), (1, "", expected));
+    assert_needs_pod(&node, IMAGE);
     let request = pod_request(IMAGE, &pod_token("a", "b"), &json!({}));
     let run = node.run(&["get-credentials", "--timeout", "1s"], request);
     assert_eq!((run.code, run.stdout.as_str()), (1, ""));

@@ -5,8 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::fake::{Fake, Received, Reply};
-use super::{ask, ca_file, login, parts};
+use super::{ask, ask_for_pod, ca_file, login, parts};
 use crate::support::{Node, Run};
+
+/// A secret that nobody has.
+pub(crate) const WRONG: &str = "wrong-secret-of-some-length";
 
 /// An issuer's part in the matrix.
 #[derive(Clone, Copy)]
@@ -18,6 +21,10 @@ pub(crate) struct Subject {
     /// Settings and options for a server at this URL.
     pub(crate) settings: fn(url: &str) -> Vec<String>,
     pub(crate) secret: &'static str,
+    /// One that is refused.
+    pub(crate) wrong: &'static str,
+    /// Whether the secret is the pod's token, not the entry's.
+    pub(crate) by_pod: bool,
     /// Path of the request that fails.
     pub(crate) path: &'static str,
     /// Verifies a request and answers it: rightly, or, if its secret is not `secret`, with a refusal.
@@ -31,15 +38,20 @@ pub(crate) struct Subject {
 impl Subject {
     /// A node with an entry that asks this server.
     #[track_caller]
-    fn node(&self, fake: &Fake, secret: &str, ca: Option<&str>) -> Node {
+    pub(crate) fn node(&self, fake: &Fake, secret: &str, ca: Option<&str>) -> Node {
         let node = Node::new();
         let trust = ca_file(&node);
         let mut settings = (self.settings)(fake.url());
         settings.push(ca.map_or(trust, str::to_owned));
         let settings: Vec<&str> = settings.iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
-        let run = login(&node, self.scope, self.issuer, &settings, secret);
+        let run = login(&node, self.scope, self.issuer, &settings, if self.by_pod { "" } else { secret });
         assert_eq!(run.code, 0, "{run:?}");
         node
+    }
+
+    /// What the kubelet gets; the secret counts where it is the pod's.
+    fn ask(&self, node: &Node, secret: &str, timeout: &str) -> Run {
+        if self.by_pod { ask_for_pod(node, self.image, secret, timeout) } else { ask(node, self.image, timeout) }
     }
 
     /// A server that does this instead where it matters, and what the program makes of it.
@@ -51,7 +63,7 @@ impl Subject {
             at_place.then(|| fault(received)).flatten().unwrap_or_else(|| (subject.reply)(received))
         });
         let node = self.node(&fake, self.secret, None);
-        let run = ask(&node, self.image, timeout);
+        let run = self.ask(&node, self.secret, timeout);
         (fake, run)
     }
 
@@ -88,8 +100,8 @@ pub(crate) fn right(subject: &Subject) {
 
 pub(crate) fn wrong_secret(subject: &Subject) {
     let fake = Fake::https(subject.reply);
-    let node = subject.node(&fake, "wrong-secret-of-some-length", None);
-    let run = ask(&node, subject.image, "10s");
+    let node = subject.node(&fake, subject.wrong, None);
+    let run = subject.ask(&node, subject.wrong, "10s");
     subject.assert_fails(&fake, &run, subject.refused, STORED);
     assert!(!run.stderr.contains("wrong-secret"), "{}", run.stderr);
 }
@@ -162,7 +174,7 @@ pub(crate) fn redirect(subject: &Subject) {
 pub(crate) fn unknown_authority(subject: &Subject) {
     let fake = Fake::https(subject.reply);
     let node = subject.node(&fake, subject.secret, Some(""));
-    let run = ask(&node, subject.image, "10s");
+    let run = subject.ask(&node, subject.secret, "10s");
     let first = fake.url();
     assert_eq!((run.code, run.stdout.as_str()), (1, ""));
     let reason = "cannot be reached: its certificate is from an authority that is not trusted here";
@@ -183,7 +195,7 @@ pub(crate) fn clock_is_off(subject: &Subject) {
     for offset in [600, -600] {
         let fake = Fake::with_clock(offset, subject.reply);
         let node = subject.node(&fake, subject.secret, None);
-        subject.assert_answers(ask(&node, subject.image, "10s"));
+        subject.assert_answers(subject.ask(&node, subject.secret, "10s"));
     }
 }
 

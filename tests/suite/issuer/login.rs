@@ -53,6 +53,25 @@ fn login_says_what_is_missing_and_what_is_unknown() {
             "issuer `aws-ecr` takes no user and password with these settings".to_owned(),
         ),
         ("aws-ecr", &["source=here"], "issuer `aws-ecr` needs a user; use `--username`".to_owned()),
+        ("token-exchange", &[], "issuer `token-exchange` needs `token-url`, `username`; give them as settings".to_owned()),
+        (
+            "token-exchange",
+            &["-u id", "token-url=https://a.test", "username=u"],
+            "issuer `token-exchange` takes no user (`username` is what it answers with) with these settings"
+                .to_owned(),
+        ),
+        (
+            "token-exchange",
+            &["token-url=https://a.test", "username=u", "subject-token-type=web"],
+            "setting `subject-token-type` is neither a URI nor one of `jwt`, `access_token`, `refresh_token`, `id_token`, \
+             `saml1`, `saml2`"
+                .to_owned(),
+        ),
+        (
+            "token-exchange",
+            &["token-url=https://a.test", "username=u:v"],
+            "user name contains `:`, which basic authentication cannot carry".to_owned(),
+        ),
         ("vendor", &["-u id"], keyring_credential_provider::issuer::IssuerError::Unknown.to_string()),
     ] {
         let run = login(&node, "r.test", issuer, settings, "s3cr3t");

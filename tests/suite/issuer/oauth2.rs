@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::fake::{Fake, Received, Reply};
-use super::faults::{Subject, fault_matrix};
-use super::{ask, assert_kept, ca_file, login, parts};
+use super::faults::{Subject, WRONG, fault_matrix};
+use super::{ask, assert_form, assert_kept, ca_file, login, parts};
 use crate::support::Node;
 
 const SECRET: &str = "client secret: ä&=/+";
@@ -18,6 +18,8 @@ const SUBJECT: Subject = Subject {
         settings.into_iter().map(str::to_owned).chain([format!("token-url={url}/token")]).collect()
     },
     secret: SECRET,
+    wrong: WRONG,
+    by_pod: false,
     path: "/token",
     reply,
     refused: "answered 401: Client authentication failed for ***",
@@ -26,17 +28,12 @@ const SUBJECT: Subject = Subject {
 
 fault_matrix!(SUBJECT);
 
-fn pairs(fields: &[(&str, &str)]) -> Vec<(String, String)> {
-    fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-}
-
 /// An authorization server with one client.
 fn reply(received: &Received) -> Reply {
     assert_eq!((received.method.as_str(), received.target.as_str()), ("POST", "/token"));
-    assert_eq!(received.header("content-type"), Some("application/x-www-form-urlencoded"));
     assert_eq!(received.header("accept"), Some("application/json"));
     let fields = [("grant_type", "client_credentials"), ("scope", "pull read"), ("audience", "registry")];
-    assert_eq!(received.form(), pairs(&fields));
+    assert_form(received, &fields);
     let (client, secret) = received.basic().expect("the client authenticates");
     assert_eq!(client, "kcp");
     // RFC 6749 §2.3.1: form-encoded before it is encoded for Basic.
@@ -62,7 +59,7 @@ fn the_client_can_authenticate_in_the_body() {
     let reply = |received: &Received| {
         assert_eq!(received.header("authorization"), None);
         let fields = [("grant_type", "client_credentials"), ("client_id", "kcp"), ("client_secret", "s3cr3t-of-kcp")];
-        assert_eq!(received.form(), pairs(&fields));
+        assert_form(received, &fields);
         Reply::json(200, &json!({ "access_token": "at", "expires_in": "600" }))
     };
     let (_fake, node) = node(reply, &["client-auth=post"]);
@@ -76,7 +73,7 @@ fn a_refresh_token_is_redeemed() {
     let reply = |received: &Received| {
         assert_eq!(received.header("authorization"), None);
         let fields = [("grant_type", "refresh_token"), ("refresh_token", "s3cr3t-of-kcp"), ("client_id", "kcp")];
-        assert_eq!(received.form(), pairs(&fields));
+        assert_form(received, &fields);
         Reply::json(200, &json!({ "access_token": "at", "expires_in": 7200, "refresh_token": "s3cr3t-of-kcp" }))
     };
     let (_fake, node) = node(reply, &["grant=refresh_token"]);
