@@ -46,6 +46,18 @@ impl Endpoint {
         Ok(Self { url: text.trim_end_matches('/').to_owned(), is_local })
     }
 
+    /// Returns `https://HOST`; `None` for a host with a wildcard, which is no single place.
+    pub(super) fn of_host(host: &str) -> Option<Self> {
+        if host.contains('*') { None } else { Self::parse(&format!("https://{host}")).ok() }
+    }
+
+    /// Returns scheme, host and port.
+    pub(super) fn origin(&self) -> String {
+        let (scheme, rest) = self.url.split_once("://").unwrap_or_default();
+        let host = rest.split('/').next().unwrap_or_default();
+        format!("{scheme}://{host}").to_ascii_lowercase()
+    }
+
     /// Returns the endpoint with a path added, which must begin with `/`.
     pub(super) fn join(&self, path: &str) -> Self {
         Self { url: format!("{}{path}", self.url), is_local: self.is_local }
@@ -76,6 +88,20 @@ fn is_loopback(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::Endpoint;
+
+    #[test]
+    fn an_origin_is_all_but_the_path() {
+        for (url, origin) in [
+            ("https://A.test/x/y", "https://a.test"),
+            ("https://a.test:5000", "https://a.test:5000"),
+            ("http://127.0.0.1:1/", "http://127.0.0.1:1"),
+        ] {
+            assert_eq!(Endpoint::parse(url).map(|endpoint| endpoint.origin()), Ok(origin.to_owned()));
+        }
+        let of_host = |host| Endpoint::of_host(host).map(|endpoint| endpoint.to_string());
+        assert_eq!(of_host("a.test:5000"), Some("https://a.test:5000".to_owned()));
+        assert_eq!(of_host("*.a.test"), None);
+    }
 
     #[test]
     fn plain_http_stays_on_the_machine() {

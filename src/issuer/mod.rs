@@ -11,6 +11,7 @@ mod error;
 mod expiry;
 pub(crate) mod http;
 mod oauth2;
+mod quay;
 pub(crate) mod roots;
 pub(crate) mod said;
 mod settings;
@@ -37,6 +38,8 @@ pub enum Issuer {
     Oauth2,
     /// Amazon Elastic Container Registry, private and public.
     AwsEcr,
+    /// A robot of Quay that trusts the cluster.
+    QuayFederation,
     /// OAuth 2.0 Token Exchange (RFC 8693): a stored token, or the pod's, for another.
     TokenExchange,
 }
@@ -88,10 +91,11 @@ impl<'a> Issuing<'a> {
 
 impl Issuer {
     /// Every issuer.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Static,
         Self::Oauth2,
         Self::AwsEcr,
+        Self::QuayFederation,
         Self::TokenExchange,
     ];
 
@@ -101,6 +105,7 @@ impl Issuer {
             Self::Static => "static",
             Self::Oauth2 => oauth2::NAME,
             Self::AwsEcr => aws::NAME,
+            Self::QuayFederation => quay::NAME,
             Self::TokenExchange => token_exchange::NAME,
         }
     }
@@ -124,6 +129,7 @@ impl Issuer {
             Self::Static => true,
             Self::Oauth2
             | Self::AwsEcr
+            | Self::QuayFederation
             | Self::TokenExchange => false,
         }
     }
@@ -133,6 +139,7 @@ impl Issuer {
         match self {
             Self::Static | Self::Oauth2 => Needs { user: true, secret: true },
             Self::AwsEcr => aws::needs(Settings(settings)),
+            Self::QuayFederation => Needs { user: true, secret: false },
             Self::TokenExchange => Needs { user: false, secret: false },
         }
     }
@@ -155,6 +162,10 @@ impl Issuer {
             Self::AwsEcr => {
                 settings.check(self.name(), &aws::SETTINGS, true)?;
                 aws::check(credential)
+            }
+            Self::QuayFederation => {
+                settings.check(self.name(), &quay::SETTINGS, true)?;
+                quay::check(credential)
             }
             Self::TokenExchange => {
                 settings.check(self.name(), &token_exchange::SETTINGS, true)?;
@@ -200,6 +211,7 @@ fn prepare<'a>(credential: &'a Credential, issuing: &Issuing<'a>) -> Result<Opti
         Issuer::Static => Ok(None),
         Issuer::Oauth2 => oauth2::plan(credential).map(Some),
         Issuer::AwsEcr => aws::plan(credential, issuing).map(Some),
+        Issuer::QuayFederation => quay::plan(credential, issuing).map(Some),
         Issuer::TokenExchange => token_exchange::plan(credential, issuing).map(Some),
     }
 }

@@ -72,9 +72,31 @@ fn login_says_what_is_missing_and_what_is_unknown() {
             &["token-url=https://a.test", "username=u:v"],
             "user name contains `:`, which basic authentication cannot carry".to_owned(),
         ),
+        ("quay-federation", &[], "issuer `quay-federation` needs a user; use `--username`".to_owned()),
+        (
+            "quay-federation",
+            &["-u robot"],
+            "issuer `quay-federation` needs a user, which is the robot, such as `team+pull`".to_owned(),
+        ),
+        (
+            "quay-federation",
+            &["-u team+pull"],
+            "issuer `quay-federation` takes no password (the pod's token is the proof) with these settings".to_owned(),
+        ),
         ("vendor", &["-u id"], keyring_credential_provider::issuer::IssuerError::Unknown.to_string()),
     ] {
         let run = login(&node, "r.test", issuer, settings, "s3cr3t");
+        assert_eq!(run, Run::new(2, "", &format!("error: {error}\n")), "{settings:?}");
+    }
+    for (scope, issuer, settings, error) in [
+        (
+            "*.r.test",
+            "quay-federation",
+            &["-u team+pull"],
+            "issuer `quay-federation` needs `endpoint`, since the scope names no single registry; give them as settings",
+        ),
+    ] {
+        let run = login(&node, scope, issuer, settings, "");
         assert_eq!(run, Run::new(2, "", &format!("error: {error}\n")), "{settings:?}");
     }
     assert_eq!(node.run(&["list", "--output", "json"], "").stdout, "[]\n");

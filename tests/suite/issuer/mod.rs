@@ -9,6 +9,7 @@ mod fake;
 mod faults;
 mod login;
 mod oauth2;
+mod quay;
 mod sigv4;
 mod token_exchange;
 
