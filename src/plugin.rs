@@ -27,8 +27,8 @@ pub use crate::kubelet::VERB;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_TIMEOUT: Duration = Duration::from_secs(55);
 
-/// The kubelet appends standard error to one log line.
-const MAX_LINE: usize = 1000;
+/// The kubelet appends standard error to one log line: the longest reason on ours, in bytes, so that the line stays below 1 KiB.
+const MAX_REASON: usize = 960;
 
 const BROKER: &str =
     if cfg!(windows) { "`--broker` takes `npipe:////./pipe/NAME`" } else { "`--broker` takes `unix:///PATH`" };
@@ -152,7 +152,12 @@ pub enum PluginError {
 impl PluginError {
     /// Returns the one line for the kubelet's log.
     fn line(&self) -> String {
-        text::sanitize(&self.to_string(), MAX_LINE / 4)
+        let mut line = text::sanitize(&self.to_string(), MAX_REASON);
+        if line.len() > MAX_REASON {
+            line.truncate(line.floor_char_boundary(MAX_REASON - '…'.len_utf8()));
+            line.push('…');
+        }
+        line
     }
 }
 

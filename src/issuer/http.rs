@@ -52,6 +52,8 @@ pub(super) struct Response {
     pub(super) status: u16,
     /// The server's clock, in seconds since 1970.
     pub(super) date: Option<i64>,
+    /// How the server wants to be asked instead: the values of `WWW-Authenticate`.
+    pub(super) challenges: Vec<String>,
     /// The whole body.
     pub(super) body: Zeroizing<Vec<u8>>,
     said: String,
@@ -208,10 +210,12 @@ impl Http {
         })?;
         let text = |name| parts.headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
         let date = text(http::header::DATE).and_then(|date| rfc2822::parse(date).ok());
+        let challenges = parts.headers.get_all(http::header::WWW_AUTHENTICATE).iter();
         let response = Response {
             endpoint: endpoint.to_string(),
             status,
             date: date.map(|date| date.timestamp().as_second()),
+            challenges: challenges.filter_map(|value| Some(value.to_str().ok()?.to_owned())).collect(),
             said: said::sentence(&body, &request.secrets),
             body,
         };

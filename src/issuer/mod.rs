@@ -5,6 +5,7 @@
 //! the rest: the sealed cache, one asker at a time, expiry, failures.
 
 mod aws;
+mod azure;
 mod endpoint;
 mod engine;
 mod error;
@@ -38,6 +39,8 @@ pub enum Issuer {
     Oauth2,
     /// Amazon Elastic Container Registry, private and public.
     AwsEcr,
+    /// Azure Container Registry.
+    AzureAcr,
     /// A robot of Quay that trusts the cluster.
     QuayFederation,
     /// OAuth 2.0 Token Exchange (RFC 8693): a stored token, or the pod's, for another.
@@ -91,10 +94,11 @@ impl<'a> Issuing<'a> {
 
 impl Issuer {
     /// Every issuer.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Static,
         Self::Oauth2,
         Self::AwsEcr,
+        Self::AzureAcr,
         Self::QuayFederation,
         Self::TokenExchange,
     ];
@@ -105,6 +109,7 @@ impl Issuer {
             Self::Static => "static",
             Self::Oauth2 => oauth2::NAME,
             Self::AwsEcr => aws::NAME,
+            Self::AzureAcr => azure::NAME,
             Self::QuayFederation => quay::NAME,
             Self::TokenExchange => token_exchange::NAME,
         }
@@ -129,6 +134,7 @@ impl Issuer {
             Self::Static => true,
             Self::Oauth2
             | Self::AwsEcr
+            | Self::AzureAcr
             | Self::QuayFederation
             | Self::TokenExchange => false,
         }
@@ -139,6 +145,7 @@ impl Issuer {
         match self {
             Self::Static | Self::Oauth2 => Needs { user: true, secret: true },
             Self::AwsEcr => aws::needs(Settings(settings)),
+            Self::AzureAcr => azure::needs(Settings(settings)),
             Self::QuayFederation => Needs { user: true, secret: false },
             Self::TokenExchange => Needs { user: false, secret: false },
         }
@@ -162,6 +169,10 @@ impl Issuer {
             Self::AwsEcr => {
                 settings.check(self.name(), &aws::SETTINGS, true)?;
                 aws::check(credential)
+            }
+            Self::AzureAcr => {
+                settings.check(self.name(), &azure::SETTINGS, true)?;
+                azure::check(credential)
             }
             Self::QuayFederation => {
                 settings.check(self.name(), &quay::SETTINGS, true)?;
@@ -211,6 +222,7 @@ fn prepare<'a>(credential: &'a Credential, issuing: &Issuing<'a>) -> Result<Opti
         Issuer::Static => Ok(None),
         Issuer::Oauth2 => oauth2::plan(credential).map(Some),
         Issuer::AwsEcr => aws::plan(credential, issuing).map(Some),
+        Issuer::AzureAcr => azure::plan(credential, issuing).map(Some),
         Issuer::QuayFederation => quay::plan(credential, issuing).map(Some),
         Issuer::TokenExchange => token_exchange::plan(credential, issuing).map(Some),
     }

@@ -72,6 +72,21 @@ fn login_says_what_is_missing_and_what_is_unknown() {
             &["token-url=https://a.test", "username=u:v"],
             "user name contains `:`, which basic authentication cannot carry".to_owned(),
         ),
+        ("azure-acr", &["-u id"], {
+            let what = "`authority`, since the registry's name does not tell the cloud";
+            format!("issuer `azure-acr` needs {what}; give them as settings")
+        }),
+        (
+            "azure-acr",
+            &["-u id", "authority=https://login.test"],
+            "issuer `azure-acr` needs `tenant`; give them as settings".to_owned(),
+        ),
+        (
+            "azure-acr",
+            &["-u id", "authority=https://login.test", "tenant=a/b"],
+            "setting `tenant` is no tenant's id or domain".to_owned(),
+        ),
+        ("azure-acr", &["source=imds"], "issuer `azure-acr` takes no password with these settings".to_owned()),
         ("quay-federation", &[], "issuer `quay-federation` needs a user; use `--username`".to_owned()),
         (
             "quay-federation",
@@ -94,6 +109,12 @@ fn login_says_what_is_missing_and_what_is_unknown() {
             "quay-federation",
             &["-u team+pull"],
             "issuer `quay-federation` needs `endpoint`, since the scope names no single registry; give them as settings",
+        ),
+        (
+            "*.r.test",
+            "azure-acr",
+            &["source=imds"],
+            "issuer `azure-acr` needs `endpoint`, since the scope names no single registry; give them as settings",
         ),
     ] {
         let run = login(&node, scope, issuer, settings, "");

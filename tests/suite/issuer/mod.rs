@@ -4,6 +4,7 @@
 //! its own ways.
 
 mod aws;
+mod azure;
 mod cache;
 mod fake;
 mod faults;
