@@ -6,10 +6,12 @@
 
 mod aws;
 mod azure;
+mod clock;
 mod endpoint;
 mod engine;
 mod error;
 mod expiry;
+mod google;
 pub(crate) mod http;
 mod oauth2;
 mod quay;
@@ -41,6 +43,8 @@ pub enum Issuer {
     AwsEcr,
     /// Azure Container Registry.
     AzureAcr,
+    /// Artifact Registry of Google Cloud.
+    GoogleAr,
     /// A robot of Quay that trusts the cluster.
     QuayFederation,
     /// OAuth 2.0 Token Exchange (RFC 8693): a stored token, or the pod's, for another.
@@ -94,11 +98,12 @@ impl<'a> Issuing<'a> {
 
 impl Issuer {
     /// Every issuer.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Static,
         Self::Oauth2,
         Self::AwsEcr,
         Self::AzureAcr,
+        Self::GoogleAr,
         Self::QuayFederation,
         Self::TokenExchange,
     ];
@@ -110,6 +115,7 @@ impl Issuer {
             Self::Oauth2 => oauth2::NAME,
             Self::AwsEcr => aws::NAME,
             Self::AzureAcr => azure::NAME,
+            Self::GoogleAr => google::NAME,
             Self::QuayFederation => quay::NAME,
             Self::TokenExchange => token_exchange::NAME,
         }
@@ -135,6 +141,7 @@ impl Issuer {
             Self::Oauth2
             | Self::AwsEcr
             | Self::AzureAcr
+            | Self::GoogleAr
             | Self::QuayFederation
             | Self::TokenExchange => false,
         }
@@ -146,6 +153,7 @@ impl Issuer {
             Self::Static | Self::Oauth2 => Needs { user: true, secret: true },
             Self::AwsEcr => aws::needs(Settings(settings)),
             Self::AzureAcr => azure::needs(Settings(settings)),
+            Self::GoogleAr => google::needs(Settings(settings)),
             Self::QuayFederation => Needs { user: true, secret: false },
             Self::TokenExchange => Needs { user: false, secret: false },
         }
@@ -173,6 +181,10 @@ impl Issuer {
             Self::AzureAcr => {
                 settings.check(self.name(), &azure::SETTINGS, true)?;
                 azure::check(credential)
+            }
+            Self::GoogleAr => {
+                settings.check(self.name(), &google::SETTINGS, true)?;
+                google::check(credential)
             }
             Self::QuayFederation => {
                 settings.check(self.name(), &quay::SETTINGS, true)?;
@@ -223,6 +235,7 @@ fn prepare<'a>(credential: &'a Credential, issuing: &Issuing<'a>) -> Result<Opti
         Issuer::Oauth2 => oauth2::plan(credential).map(Some),
         Issuer::AwsEcr => aws::plan(credential, issuing).map(Some),
         Issuer::AzureAcr => azure::plan(credential, issuing).map(Some),
+        Issuer::GoogleAr => google::plan(credential, issuing).map(Some),
         Issuer::QuayFederation => quay::plan(credential, issuing).map(Some),
         Issuer::TokenExchange => token_exchange::plan(credential, issuing).map(Some),
     }

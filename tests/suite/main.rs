@@ -50,6 +50,7 @@ mod plugin;
 mod powershell;
 mod reference;
 #[cfg(target_os = "linux")]
+mod registries_docs;
 mod registry;
 mod scope;
 mod scrub;

@@ -7,12 +7,8 @@ use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, si
 use aws_sigv4::sign::v4;
 use zeroize::Zeroizing;
 
-use super::super::IssuerError;
 use super::super::http::{Http, Request, Response};
-use crate::time;
-
-/// AWS refuses a signature whose time is five minutes off.
-const TOLERANCE: i64 = 4 * 60;
+use super::super::{IssuerError, clock};
 
 /// An access key.
 pub(super) struct Keys {
@@ -23,7 +19,7 @@ pub(super) struct Keys {
     pub(super) lifetime: Option<Duration>,
 }
 
-/// Signs a request and sends it. If it is refused and this machine's clock is off, it is signed once more with the server's time.
+/// Signs a request and sends it.
 pub(super) fn send<'a>(
     http: &Http,
     request: &dyn Fn() -> Request<'a>,
@@ -31,18 +27,7 @@ pub(super) fn send<'a>(
     region: &str,
     service: &str,
 ) -> Result<Response, IssuerError> {
-    let now = time::now();
-    let response = http.send(&signed(request(), keys, region, service, now)?)?;
-    let off = response.date.map_or(0, |date| date - now);
-    if response.status < 400 || off.abs() < TOLERANCE {
-        return Ok(response);
-    }
-    let response = http.send(&signed(request(), keys, region, service, now + off)?)?;
-    if response.status < 400 {
-        return Ok(response);
-    }
-    let behind = if off > 0 { "behind" } else { "ahead of" };
-    Err(response.refused(&format!("; this machine's clock is {} seconds {behind} the server's", off.abs())))
+    clock::send(http, &|now| signed(request(), keys, region, service, now))
 }
 
 fn signed<'a>(

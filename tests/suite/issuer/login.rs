@@ -87,6 +87,17 @@ fn login_says_what_is_missing_and_what_is_unknown() {
             "setting `tenant` is no tenant's id or domain".to_owned(),
         ),
         ("azure-acr", &["source=imds"], "issuer `azure-acr` takes no password with these settings".to_owned()),
+        (
+            "google-ar",
+            &["-u id", "source=metadata"],
+            "issuer `google-ar` takes no user with these settings".to_owned(),
+        ),
+        ("google-ar", &["source=metadata"], "issuer `google-ar` takes no password with these settings".to_owned()),
+        (
+            "google-ar",
+            &["impersonate=a/b@c"],
+            "setting `impersonate` is no service account such as `pull@project.iam.gserviceaccount.com`".to_owned(),
+        ),
         ("quay-federation", &[], "issuer `quay-federation` needs a user; use `--username`".to_owned()),
         (
             "quay-federation",
@@ -104,6 +115,12 @@ fn login_says_what_is_missing_and_what_is_unknown() {
         assert_eq!(run, Run::new(2, "", &format!("error: {error}\n")), "{settings:?}");
     }
     for (scope, issuer, settings, error) in [
+        (
+            "r.test",
+            "google-ar",
+            &["source=workload-identity"][..],
+            "issuer `google-ar` needs `audience`; give them as settings",
+        ),
         (
             "*.r.test",
             "quay-federation",

@@ -8,6 +8,7 @@ mod azure;
 mod cache;
 mod fake;
 mod faults;
+mod google;
 mod login;
 mod oauth2;
 mod quay;
