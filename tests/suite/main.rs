@@ -49,8 +49,8 @@ mod node_state;
 mod plugin;
 mod powershell;
 mod reference;
-#[cfg(target_os = "linux")]
 mod registries_docs;
+#[cfg(target_os = "linux")]
 mod registry;
 mod scope;
 mod scrub;
