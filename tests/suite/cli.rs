@@ -375,6 +375,11 @@ fn generate_writes_pages_and_completions() {
     let expected = [
         "",
         "-apply",
+        "-broker-install",
+        "-broker-serve",
+        "-broker-status",
+        "-broker-uninstall",
+        "-broker",
         "-config",
         "-config-generate",
         "-config-validate",
@@ -431,6 +436,7 @@ fn help_and_version_are_data() {
         "explain",
         "config",
         "node",
+        "broker",
         "generate",
         "get-credentials",
     ] {

@@ -65,4 +65,6 @@ mod whole_node;
 #[cfg(target_os = "linux")]
 mod windows;
 #[cfg(target_os = "linux")]
+mod windows_broker;
+#[cfg(target_os = "linux")]
 mod windows_node;

@@ -252,7 +252,10 @@ fn options_are_read_by_hand() {
         (vec!["get-credentials", "--timeout", "60s"], "`--timeout` takes `1s` to `55s`"),
         (vec!["get-credentials", "--timeout"], "`--timeout` takes `1s` to `55s`"),
         (vec!["get-credentials", "--store"], "`--store` takes a directory"),
-        (vec!["get-credentials", "hunter2"], "`get-credentials` takes `--store DIR` and `--timeout DURATION` only"),
+        (
+            vec!["get-credentials", "hunter2"],
+            "`get-credentials` takes `--store DIR`, `--timeout DURATION`, `--broker ENDPOINT` and `--broker-fallback` only",
+        ),
     ];
     for (arguments, expected) in table {
         assert_eq!(

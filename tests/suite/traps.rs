@@ -377,14 +377,14 @@ fn peer_bug_documented_commands_exist() {
             let [first, ..] = words[..] else { continue };
             if ![
                 "store", "login", "logout", "list", "apply", "import", "config", "explain", "check", "doctor",
-                "generate", "node",
+                "generate", "node", "broker",
             ]
             .contains(&first)
             {
                 continue;
             }
             let verbs: Vec<_> =
-                if matches!(first, "store" | "generate" | "config" | "node") { words } else { vec![first] };
+                if matches!(first, "store" | "generate" | "config" | "node" | "broker") { words } else { vec![first] };
             let run = node.run(&[&verbs[..], &["--help"]].concat(), "");
             assert_eq!(run.code, 0, "{file} names `{}`", verbs.join(" "));
         }

@@ -29,7 +29,7 @@ pub async fn connect_trusted(path: &Path) -> Result<LocalStream, FileError> {
         match ClientOptions::new().open(path) {
             // The service makes its pipe anew after every client; the caller's time-out ends the wait.
             Err(error) if error.raw_os_error() == Some(ERROR_PIPE_BUSY.cast_signed()) => {
-                tokio::time::sleep(PAUSE).await
+                tokio::time::sleep(PAUSE).await;
             }
             pipe => break pipe?,
         }
