@@ -19,9 +19,11 @@ load=$(cut -d ' ' -f 1 /proc/loadavg)
 host=$(rustc -vV | sed -n 's/^host: //p')
 release=${CARGO_TARGET_DIR:-target}/$host/release
 work=$(mktemp -d)
+broker=
 
 # The mark that tells a rolled-back store lies outside the store, and a cached data key in the kernel.
 clean_up() {
+    [ -z "$broker" ] || kill "$broker" || true
     for store in "$work"/stores/*; do
         [ -e "$store/credentials.sealed" ] || continue
         "$binary" --store "$store" store lock >"$work/log" 2>&1 || true
@@ -90,7 +92,7 @@ if ! hyperfine --help 2>"$work/log" | grep -q -e --input; then
     hyperfine=$tools/bin/hyperfine
     [ -x "$hyperfine" ] || cargo install --locked --version 1.20.0 --root "$tools" hyperfine
 fi
-cargo build --release --locked --bins --example fill
+cargo build --release --locked --bins --example fill --example load
 binary=$(realpath "${KCP_BINARY:-$release/keyring-credential-provider}")
 trap clean_up EXIT
 trap 'exit 1' HUP INT TERM
@@ -136,10 +138,17 @@ if [ -e "$work/stores/systemd-creds-20" ]; then
     "$binary" get-credentials --store "$work/stores/systemd-creds-20" <"$work/request" >"$work/log"
 fi
 
+# The broker on the store of 20.
+"$binary" --store "$work/stores/host-key-20" broker serve --listen "unix://$work/broker.sock" 2>"$work/broker.log" &
+broker=$!
+while ! grep -q serving "$work/broker.log"; do sleep 0.05; done
+"$binary" get-credentials --broker "unix://$work/broker.sock" <"$work/request" | cmp - "$work/stores/host-key-20.answer"
+
 set -- --command-name empty-dynamic "$work/empty-dynamic" --command-name empty-static "$work/empty-static"
 for store in host-key-20 systemd-creds-20 host-key-10000 nothing; do
     [ ! -e "$work/stores/$store" ] || set -- "$@" --command-name "$store" "$binary get-credentials --store $work/stores/$store"
 done
+set -- "$@" --command-name broker "$binary get-credentials --broker unix://$work/broker.sock"
 mkdir "$work/times"
 round=0
 while [ "$round" -lt "$rounds" ]; do
@@ -165,17 +174,20 @@ rss_10000=$(resident "$binary" get-credentials --store "$work/stores/host-key-10
 mkfifo "$work/gate"
 mkdir "$work/answers"
 number=0
+asking=
 while [ "$number" -lt "$parallel" ]; do
     number=$((number + 1))
     {
         : <"$work/gate"
         exec "$binary" get-credentials --store "$work/stores/host-key-20" <"$work/request" >"$work/answers/$number" 2>&1
     } &
+    asking="$asking $!"
 done
 sleep 1
 start=$(date +%s%N)
 exec 9>"$work/gate"
-wait
+# shellcheck disable=SC2086 # a word a process; the broker goes on
+wait $asking
 end=$(date +%s%N)
 exec 9>&-
 right=0
@@ -183,6 +195,21 @@ for answer in "$work"/answers/*; do
     ! cmp -s "$answer" "$work/stores/host-key-20.answer" || right=$((right + 1))
 done
 wall=$(((end - start) / 1000000))
+
+# 200 clients of the broker, five requests a second each, then all without a pause, then 100,000 for its memory.
+rss_broker() {
+    sed -n 's/^VmRSS: *\([0-9]*\) kB/\1/p' "/proc/$broker/status"
+}
+paced=$("$release/examples/load" "$work/broker.sock" "$image" 200 10000 200)
+flood=$("$release/examples/load" "$work/broker.sock" "$image" 200 10000 0)
+rss_before=$(rss_broker)
+"$release/examples/load" "$work/broker.sock" "$image" 200 100000 0 >"$work/log"
+rss_after=$(rss_broker)
+
+# field NUMBER WORDS
+field() {
+    echo "$2" | cut -d ' ' -f "$1"
+}
 
 empty=$(column "empty-$linking" median)
 added=$(awk -v a="$(column host-key-10000 median)" -v b="$(column host-key-20 median)" 'BEGIN { printf "%.2f", a - b }')
@@ -205,10 +232,13 @@ cached=""
     row host-key-20 "20 entries, \`host-key\`" "empty-$linking"
     row systemd-creds-20 "20 entries, \`systemd-creds\`, data key cached" "empty-$linking"
     row nothing "20 entries, \`host-key\`, none for the image" "empty-$linking"
+    row broker "20 entries, through the broker" "empty-$linking"
     row host-key-10000 "10,000 entries, \`host-key\`" "empty-$linking"
     echo
     echo "Resident at most: $rss_20 KiB with 20 entries, $rss_10000 KiB with 10,000; the empty program, $rss_empty KiB."
     echo "$parallel at once: $right right answers, $wall ms for all."
+    echo
+    echo "Broker, 200 clients, times in milliseconds: 1,000 requests a second, median $(field 3 "$paced"), p99 $(field 4 "$paced"), at most $(field 5 "$paced"); all at once without a pause, median $(field 3 "$flood"), p99 $(field 4 "$flood"). Resident: $rss_before KiB before and $rss_after KiB after 100,000 requests."
     echo
     echo "| limit | allowed | measured | |"
     echo "|---|---|---|---|"
@@ -216,6 +246,10 @@ cached=""
     verdict "20 entries, resident" "$rss_20" 4096 " KiB"
     verdict "\`systemd-creds\` once cached, to the empty program" "$cached" 2 " x"
     verdict "10,000 entries, added to 20" "$added" 5 " ms"
+    verdict "through the broker, to the direct answer" "$(ratio "$(column broker median)" "$(column host-key-20 median)")" 2.5 " x"
+    verdict "broker, p99 of 10,000 requests of 200 clients" "$(field 4 "$paced")" 5 " ms"
+    verdict "broker, failed requests of 10,000" "$(field 2 "$paced")" 0 ""
+    verdict "broker, memory added by 100,000 requests" "$((rss_after - rss_before))" 4096 " KiB"
     verdict "wrong answers of $parallel at once" "$((parallel - right))" 0 ""
 } >benches/RESULTS.md
 cat benches/RESULTS.md
