@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Read;
 use std::net::TcpStream;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -26,7 +27,8 @@ struct Kubelet<'a> {
 }
 
 impl<'a> Kubelet<'a> {
-    fn start(node: &Node, containerd: &'a Containerd) -> Self {
+    /// Starts it; `arguments` are the plugin's, besides its verb.
+    fn start(node: &Node, containerd: &'a Containerd, arguments: &[&str]) -> Self {
         let program = std::env::var_os("KCP_KUBELET").expect("KCP_KUBELET names the kubelet; run `make test-node`");
         let dir = Dir::new();
         let path = |name: &str| dir.path().join(name).display().to_string();
@@ -34,7 +36,12 @@ impl<'a> Kubelet<'a> {
             fs::create_dir(dir.path().join(name)).unwrap();
         }
         symlink(BINARY, dir.path().join("bin/keyring-credential-provider")).unwrap();
-        let providers = node.run(&["config", "generate"], "").done();
+        let mut providers = node.run(&["config", "generate"], "").done();
+        let verb = providers.lines().find(|line| line.contains("get-credentials")).unwrap().to_owned();
+        let all = arguments
+            .iter()
+            .fold(verb.clone(), |all, argument| format!("{all}\n{}", verb.replace("get-credentials", argument)));
+        providers = providers.replace(&verb, &all);
         fs::write(dir.path().join("providers.yaml"), providers).unwrap();
         let port = free_port();
         let config = format!(
@@ -161,34 +168,61 @@ fn registry(dir: &Path) -> Registry {
     })
 }
 
-#[test]
-#[ignore = "needs the kubelet: `make test-node`"]
-fn a_private_image_runs_while_its_login_is_stored() {
+/// Runs one pod with the login, none without, and the other pod when the login is back; nothing is restarted meanwhile.
+fn run_pods(plugin: &[&str], node: &Node, login: impl Fn(), logout: impl Fn()) {
     let dir = Dir::new();
     let registry = registry(dir.path());
     let containerd = Containerd::start_with_sandbox("docker.io/acme/pause:1");
     let text = format!("server = \"http://{}\"\n[host]\n", registry.host());
     hosts_toml(&containerd.certs(), "docker.io", &text);
-    let node = Node::new();
-    node.login("docker.io", USER, PASSWORD);
+    login();
     // The kubelet asks nobody for the sandbox's image, so it has to be there.
     let (config, endpoint) = (containerd.config().display().to_string(), containerd.endpoint());
     let arguments = ["check", "acme/pause:1", "--containerd-config", &config, "--cri", &endpoint, "--keep"];
     node.run(&arguments, "").done();
 
-    let kubelet = Kubelet::start(&node, &containerd);
+    let kubelet = Kubelet::start(node, &containerd, plugin);
     kubelet.run("first", "acme/first:1");
     kubelet.wait_until("first", &["running"]);
 
-    assert_eq!(node.run(&["logout", "docker.io"], "").code, 0);
+    logout();
     kubelet.run("second", "acme/second:1");
     kubelet.wait_until("second", &["ErrImagePull", "ImagePullBackOff"]);
-    // Tried again, and refused again.
-    let refusals = || kubelet.log().matches("401 Unauthorized").count();
-    wait_for("a refusal", || refusals() > 0, || kubelet.log());
-    assert_ne!(kubelet.state("second"), "running");
+    wait_for("a refusal", || kubelet.log().contains("401 Unauthorized"), || kubelet.log());
 
-    node.login("docker.io", USER, PASSWORD);
+    login();
     kubelet.wait_until("second", &["running"]);
     assert_eq!(kubelet.state("first"), "running");
+}
+
+#[test]
+#[ignore = "needs the kubelet: `make test-node`"]
+fn a_private_image_runs_while_its_login_is_stored() {
+    let node = Node::new();
+    run_pods(
+        &[],
+        &node,
+        || node.login("docker.io", USER, PASSWORD),
+        || assert_eq!(node.run(&["logout", "docker.io"], "").code, 0),
+    );
+}
+
+#[test]
+#[ignore = "needs the kubelet: `make test-node`"]
+fn a_private_image_runs_while_the_broker_has_its_login() {
+    let node = Node::new();
+    let socket = node.dir().join("broker.sock");
+    let endpoint = format!("unix://{}", socket.display());
+    let mut broker = node.command(&["broker", "serve", "--listen", &endpoint]).stderr(Stdio::null()).spawn().unwrap();
+    wait_for("the broker", || UnixStream::connect(&socket).is_ok(), String::new);
+    let through = format!("--broker={endpoint}");
+    let login = ["login", "docker.io", "--username", USER, "--password-stdin", &through];
+    run_pods(
+        &["--broker", &endpoint],
+        &node,
+        || assert_eq!(node.run(&login, PASSWORD).code, 0),
+        || assert_eq!(node.run(&["logout", "docker.io", &through], "").code, 0),
+    );
+    broker.kill().unwrap();
+    broker.wait().unwrap();
 }
