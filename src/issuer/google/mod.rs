@@ -128,14 +128,15 @@ pub(super) fn check(credential: &Credential) -> Result<(), IssuerError> {
 
 pub(super) fn plan<'a>(credential: &'a Credential, issuing: &Issuing<'a>) -> Result<Plan<'a>, IssuerError> {
     let parameters = Parameters::of(Settings(&credential.settings))?;
-    let mut service_account = None;
-    let endpoint = match parameters.source {
-        Source::Key => Key::parse(credential.secret.expose())?.endpoint(parameters.token_endpoint.as_ref())?,
-        Source::Metadata => parameters.metadata_endpoint.clone(),
-        Source::WorkloadIdentity => {
-            service_account = Some(issuing.service_account.ok_or(IssuerError::NoServiceAccount)?);
-            parameters.sts()?
-        }
+    let asker = match parameters.source {
+        Source::Key => Asker::Account(Box::new(Key::parse(credential.secret.expose())?)),
+        Source::Metadata => Asker::Machine,
+        Source::WorkloadIdentity => Asker::Pod(issuing.service_account.ok_or(IssuerError::NoServiceAccount)?),
+    };
+    let (endpoint, service_account) = match &asker {
+        Asker::Account(key) => (key.endpoint(parameters.token_endpoint.as_ref())?, None),
+        Asker::Machine => (parameters.metadata_endpoint.clone(), None),
+        Asker::Pod(account) => (parameters.sts()?, Some(*account)),
     };
     Ok(Plan {
         issuer: NAME,
@@ -143,25 +144,30 @@ pub(super) fn plan<'a>(credential: &'a Credential, issuing: &Issuing<'a>) -> Res
         service_account,
         depends_on: Vec::new(),
         cap: CAP,
-        mint: Box::new(move |http| mint(&parameters, &endpoint, credential, service_account, http)),
+        mint: Box::new(move |http| mint(&parameters, &endpoint, &asker, http)),
     })
+}
+
+/// Who asks, with what proves it.
+enum Asker<'a> {
+    Account(Box<Key>),
+    Machine,
+    Pod(&'a ServiceAccount),
 }
 
 fn mint(
     parameters: &Parameters<'_>,
     endpoint: &Endpoint,
-    credential: &Credential,
-    account: Option<&ServiceAccount>,
+    asker: &Asker<'_>,
     http: &Http,
 ) -> Result<Minted, IssuerError> {
-    let token = match parameters.source {
-        Source::Key => {
+    let token = match asker {
+        Asker::Account(key) => {
             let scope = if parameters.impersonate.is_some() { PLATFORM } else { READ };
-            Key::parse(credential.secret.expose())?.token(endpoint, scope, http)?
+            key.token(endpoint, scope, http)?
         }
-        Source::Metadata => machine(endpoint, http)?,
-        Source::WorkloadIdentity => {
-            let account = account.ok_or(IssuerError::NoServiceAccount)?;
+        Asker::Machine => machine(endpoint, http)?,
+        Asker::Pod(account) => {
             let wish = Wish {
                 audience: parameters.audience,
                 scope: Some(PLATFORM),

@@ -268,7 +268,7 @@ fn peer_bug_a_pod_without_a_token_never_gets_the_nodes_identity() {
 #[test]
 fn an_account_is_impersonated_by_each_source() {
     let (other, audience) = (format!("impersonate={MAIL}"), format!("audience={POOL}"));
-    for (seconds, kept) in [(3600, 3599 - 60 - 900), (1800, 1800 - 60 - 900)] {
+    for (seconds, kept) in [(36_000, 3599 - 60 - 900), (1800, 1800 - 60 - 900)] {
         let (fake, credentials) = (Fake::https(sts), Fake::https(move |received| iam(received, "federated", seconds)));
         let fakes =
             [("token-endpoint", format!("{}/v1/token", fake.url())), ("iam-endpoint", credentials.url().to_owned())];
