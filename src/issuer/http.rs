@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use jiff::fmt::rfc2822;
 use ureq::http;
-use ureq::tls::{RootCerts, TlsConfig};
+use ureq::tls::{ClientCert, RootCerts, TlsConfig};
 use ureq::{Agent, Proxy};
 use zeroize::Zeroizing;
 
@@ -33,6 +33,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 pub(super) struct Http {
     agent: OnceCell<Agent>,
     ca_file: Option<PathBuf>,
+    identity: Option<ClientCert>,
     deadline: Instant,
 }
 
@@ -68,6 +69,16 @@ impl<'a> Request<'a> {
         Self::new("PUT", endpoint)
     }
 
+    /// Posts nothing.
+    pub(super) fn empty(endpoint: &'a Endpoint) -> Self {
+        Self::new("POST", endpoint)
+    }
+
+    /// The same with another method.
+    pub(super) fn method_of(self, method: &'static str) -> Self {
+        Self { method, ..self }
+    }
+
     pub(super) fn post(endpoint: &'a Endpoint, content_type: &str, body: Zeroizing<Vec<u8>>) -> Self {
         let request = Self { body, ..Self::new("POST", endpoint) };
         request.header("content-type", content_type)
@@ -81,6 +92,13 @@ impl<'a> Request<'a> {
     pub(super) fn header(mut self, name: &'a str, value: impl Into<String>) -> Self {
         self.headers.push((name, Zeroizing::new(value.into())));
         self
+    }
+
+    /// Posts a JSON document.
+    pub(super) fn json(endpoint: &'a Endpoint, document: &impl serde::Serialize) -> Self {
+        // Only a map whose keys are no text cannot be written, and nobody sends one.
+        let body = serde_json::to_vec(document).unwrap_or_default();
+        Self::post(endpoint, "application/json", Zeroizing::new(body))
     }
 
     /// Adds HTTP Basic authentication.
@@ -157,7 +175,22 @@ enum Failed {
 impl Http {
     /// Prepares to ask until `deadline`; `ca_file` replaces the authorities that this machine trusts.
     pub(super) fn new(ca_file: Option<PathBuf>, deadline: Instant) -> Self {
-        Self { agent: OnceCell::new(), ca_file, deadline }
+        Self { agent: OnceCell::new(), ca_file, identity: None, deadline }
+    }
+
+    /// The same, with a certificate for servers that ask for one.
+    pub(super) fn with_identity(&self, identity: ClientCert) -> Self {
+        Self {
+            agent: OnceCell::new(),
+            ca_file: self.ca_file.clone(),
+            identity: Some(identity),
+            deadline: self.deadline,
+        }
+    }
+
+    /// Returns how much time is left.
+    pub(super) fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
     }
 
     /// Sends a request, again if need be, and returns the answer with any status that is worth no further try.
@@ -182,7 +215,7 @@ impl Http {
     fn try_once(&self, request: &Request<'_>) -> Result<Response, Failed> {
         let endpoint = request.endpoint;
         let agent = self.agent().map_err(Failed::Final)?;
-        let left = self.deadline.saturating_duration_since(Instant::now());
+        let left = self.left();
         if left.is_zero() {
             return Err(Failed::Final(IssuerError::Late { endpoint: endpoint.to_string() }));
         }
@@ -233,6 +266,7 @@ impl Http {
         let roots = roots::load(self.ca_file.as_deref())?;
         let tls = TlsConfig::builder()
             .root_certs(RootCerts::Specific(Arc::new(roots)))
+            .client_cert(self.identity.clone())
             .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .build();
         let config = Agent::config_builder()
@@ -347,6 +381,11 @@ fn encode_into(text: &mut Vec<u8>, bytes: &[u8]) {
             text.extend([b'%', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
         }
     }
+}
+
+/// Returns eight random letters and digits, for names that must not meet.
+pub(super) fn unique() -> String {
+    format!("{:02x}{:02x}{:02x}{:02x}", jitter(), jitter(), jitter(), jitter())
 }
 
 /// Draws a number from 0 to 255; without random numbers everybody simply waits alike.

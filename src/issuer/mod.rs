@@ -10,9 +10,11 @@ mod clock;
 mod endpoint;
 mod engine;
 mod error;
+mod exchange;
 mod expiry;
 mod google;
 pub(crate) mod http;
+mod json;
 mod oauth2;
 mod quay;
 pub(crate) mod roots;
@@ -21,6 +23,7 @@ mod settings;
 mod stored;
 mod token;
 mod token_exchange;
+mod vault;
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -49,6 +52,10 @@ pub enum Issuer {
     QuayFederation,
     /// OAuth 2.0 Token Exchange (RFC 8693): a stored token, or the pod's, for another.
     TokenExchange,
+    /// A secret of HashiCorp Vault or OpenBao.
+    Vault,
+    /// One request, as a recipe describes it.
+    Exchange,
 }
 
 /// What an issuer cannot do without, so that `login` knows what to ask for.
@@ -98,7 +105,7 @@ impl<'a> Issuing<'a> {
 
 impl Issuer {
     /// Every issuer.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Static,
         Self::Oauth2,
         Self::AwsEcr,
@@ -106,6 +113,8 @@ impl Issuer {
         Self::GoogleAr,
         Self::QuayFederation,
         Self::TokenExchange,
+        Self::Vault,
+        Self::Exchange,
     ];
 
     /// Returns the name used in the store and on the command line.
@@ -118,6 +127,8 @@ impl Issuer {
             Self::GoogleAr => google::NAME,
             Self::QuayFederation => quay::NAME,
             Self::TokenExchange => token_exchange::NAME,
+            Self::Exchange => exchange::NAME,
+            Self::Vault => vault::NAME,
         }
     }
 
@@ -143,7 +154,9 @@ impl Issuer {
             | Self::AzureAcr
             | Self::GoogleAr
             | Self::QuayFederation
-            | Self::TokenExchange => false,
+            | Self::TokenExchange
+            | Self::Vault
+            | Self::Exchange => false,
         }
     }
 
@@ -156,6 +169,8 @@ impl Issuer {
             Self::GoogleAr => google::needs(Settings(settings)),
             Self::QuayFederation => Needs { user: true, secret: false },
             Self::TokenExchange => Needs { user: false, secret: false },
+            Self::Exchange => exchange::needs(Settings(settings)),
+            Self::Vault => vault::needs(Settings(settings)),
         }
     }
 
@@ -193,6 +208,12 @@ impl Issuer {
             Self::TokenExchange => {
                 settings.check(self.name(), &token_exchange::SETTINGS, true)?;
                 token_exchange::check(credential)
+            }
+            // Its recipe says which settings it has.
+            Self::Exchange => exchange::check(credential),
+            Self::Vault => {
+                settings.check(self.name(), &vault::SETTINGS, true)?;
+                vault::check(credential)
             }
         }
     }
@@ -238,6 +259,8 @@ fn prepare<'a>(credential: &'a Credential, issuing: &Issuing<'a>) -> Result<Opti
         Issuer::GoogleAr => google::plan(credential, issuing).map(Some),
         Issuer::QuayFederation => quay::plan(credential, issuing).map(Some),
         Issuer::TokenExchange => token_exchange::plan(credential, issuing).map(Some),
+        Issuer::Exchange => exchange::plan(credential, issuing).map(Some),
+        Issuer::Vault => vault::plan(credential, issuing).map(Some),
     }
 }
 

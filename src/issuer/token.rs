@@ -5,10 +5,13 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::IssuerError;
 use super::http::Response;
+use super::{IssuerError, Issuing};
+use crate::credential::Credential;
+use crate::kubelet::service_account::ServiceAccount;
 use crate::secret::Secret;
 use crate::time;
 
@@ -52,15 +55,66 @@ impl Lifetime {
     }
 }
 
+/// How an issuer says when its token ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Expiry {
+    /// Seconds from now, as a number or as text.
+    #[default]
+    Seconds,
+    /// Seconds since 1970; what is not positive stands for never.
+    Epoch,
+    /// A time of RFC 3339.
+    Time,
+    /// A duration as Go writes it, from now: `1h30m0s`.
+    Duration,
+}
+
+impl Expiry {
+    /// Understands a value; `date` is the issuer's clock where that is known.
+    pub(super) fn lifetime(self, value: &Value, date: Option<i64>) -> Option<Duration> {
+        let from_now = |end| until(end, date.unwrap_or_else(time::now));
+        match self {
+            Self::Seconds => Lifetime::deserialize(value).ok()?.0,
+            Self::Epoch => {
+                let end = value.as_i64().or_else(|| value.as_str()?.trim().parse().ok());
+                end.filter(|end| *end > 0).map(from_now)
+            }
+            Self::Time => remaining(value.as_str()?, date),
+            Self::Duration => {
+                // Go writes fractions of a second, and those are dropped.
+                let text = value.as_str()?;
+                let whole = text.split_once('.').map(|(whole, _)| format!("{whole}s"));
+                time::parse_duration(whole.as_deref().unwrap_or(text))
+            }
+        }
+    }
+}
+
+/// Returns how long it is until a time of RFC 3339, by the issuer's clock `date` where that is known.
+pub(super) fn remaining(end: &str, date: Option<i64>) -> Option<Duration> {
+    let end: jiff::Timestamp = end.trim().parse().ok()?;
+    Some(until(end.as_second(), date.unwrap_or_else(time::now)))
+}
+
+/// Returns what proves who asks: the stored secret, or, where none is stored, the token of the pod, and then whose it is.
+///
+/// # Errors
+/// [`IssuerError::NoServiceAccount`] when there is neither. One never stands in for the other.
+pub(super) fn subject<'a>(
+    credential: &Credential,
+    issuing: &Issuing<'a>,
+) -> Result<(Secret, Option<&'a ServiceAccount>), IssuerError> {
+    if !credential.secret.expose().is_empty() {
+        return Ok((credential.secret.clone(), None));
+    }
+    let account = issuing.service_account.ok_or(IssuerError::NoServiceAccount)?;
+    Ok((account.token.clone(), Some(account)))
+}
+
 /// Returns the time from `start` to `end`, both in seconds since 1970; none when that has passed.
 pub(super) fn until(end: i64, start: i64) -> Duration {
     Duration::from_secs(end.saturating_sub(start).max(0).unsigned_abs())
-}
-
-/// Returns how long it is until a time of RFC 3339, by the server's clock.
-pub(super) fn remaining(end: &str, response: &Response) -> Option<Duration> {
-    let end: jiff::Timestamp = end.parse().ok()?;
-    Some(until(end.as_second(), response.date.unwrap_or_else(time::now)))
 }
 
 /// Takes over text as a secret.
@@ -119,6 +173,32 @@ mod tests {
         ] {
             let lifetime: Lifetime = serde_json::from_str(json).unwrap();
             assert_eq!(lifetime.0, seconds.map(Duration::from_secs), "{json}");
+        }
+    }
+
+    #[test]
+    fn every_way_to_say_when_a_token_ends() {
+        let now = Some(1_000_000_000);
+        for (expiry, json, seconds) in [
+            (Expiry::Seconds, "3600", Some(3600)),
+            (Expiry::Seconds, "\"3600\"", Some(3600)),
+            (Expiry::Epoch, "1000003600", Some(3600)),
+            (Expiry::Epoch, "\"1000003600\"", Some(3600)),
+            (Expiry::Epoch, "999999999", Some(0)),
+            (Expiry::Epoch, "-1", None),
+            (Expiry::Epoch, "0", None),
+            (Expiry::Time, "\"2001-09-09T02:46:40Z\"", Some(3600)),
+            (Expiry::Time, "\"2001-09-09T04:46:40.123456789+02:00\"", Some(3600)),
+            (Expiry::Time, "\"2001-09-09T01:00:00.000Z\"", Some(0)),
+            (Expiry::Time, "\"2001-09-09\"", None),
+            (Expiry::Duration, "\"1h0m0s\"", Some(3600)),
+            (Expiry::Duration, "\"59m59.999s\"", Some(3599)),
+            (Expiry::Duration, "\"90m\"", Some(5400)),
+            (Expiry::Duration, "\"soon\"", None),
+            (Expiry::Duration, "3600", None),
+        ] {
+            let value = serde_json::from_str(json).unwrap();
+            assert_eq!(expiry.lifetime(&value, now), seconds.map(Duration::from_secs), "{expiry:?} {json}");
         }
     }
 

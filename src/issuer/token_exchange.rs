@@ -12,7 +12,6 @@ use super::settings::Settings;
 use super::token::{self, AccessToken};
 use super::{IssuerError, Issuing};
 use crate::credential::{self, Credential};
-use crate::kubelet::service_account::ServiceAccount;
 
 pub(super) const NAME: &str = "token-exchange";
 pub(super) const SETTINGS: [&str; 7] =
@@ -91,10 +90,7 @@ pub(super) fn check(credential: &Credential) -> Result<(), IssuerError> {
 
 pub(super) fn plan<'a>(credential: &'a Credential, issuing: &Issuing<'a>) -> Result<Plan<'a>, IssuerError> {
     let parameters = Parameters::of(Settings(&credential.settings))?;
-    let stored = credential.secret.expose();
-    let service_account =
-        if stored.is_empty() { Some(issuing.service_account.ok_or(IssuerError::NoServiceAccount)?) } else { None };
-    let subject = service_account.map_or(stored, |account: &ServiceAccount| account.token.expose());
+    let (subject, service_account) = token::subject(credential, issuing)?;
     Ok(Plan {
         issuer: NAME,
         endpoint: parameters.token_url.to_string(),
@@ -102,7 +98,7 @@ pub(super) fn plan<'a>(credential: &'a Credential, issuing: &Issuing<'a>) -> Res
         depends_on: Vec::new(),
         cap: CAP,
         mint: Box::new(move |http| {
-            let token = exchange(http, &parameters.token_url, &parameters.wish, subject)?;
+            let token = exchange(http, &parameters.token_url, &parameters.wish, subject.expose())?;
             let lifetimes = vec![token.lifetime()];
             Ok(Minted { username: parameters.username.to_owned(), password: token::into_secret(token.text), lifetimes })
         }),

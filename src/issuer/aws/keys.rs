@@ -95,7 +95,7 @@ fn instance_role(parameters: &Parameters<'_>, http: &Http) -> Result<Keys, Issue
     if role.code.is_some_and(|code| code != "Success") {
         return Err(response.unexpected("no credentials; the instance's role may be missing its trust policy"));
     }
-    let lifetime = token::remaining(&role.expiration, &response);
+    let lifetime = token::remaining(&role.expiration, response.date);
     Ok(Keys { id: role.access_key_id, secret: role.secret_access_key, session: Some(role.token), lifetime })
 }
 
@@ -138,7 +138,7 @@ fn session(response: &Response) -> Result<Keys, IssuerError> {
         id: part("AccessKeyId")?.to_owned(),
         secret: Zeroizing::new(part("SecretAccessKey")?.to_owned()),
         session: Some(Zeroizing::new(part("SessionToken")?.to_owned())),
-        lifetime: token::remaining(part("Expiration")?, response),
+        lifetime: token::remaining(part("Expiration")?, response.date),
     })
 }
 

@@ -213,6 +213,6 @@ fn impersonate(
     let request = request.header("authorization", format!("Bearer {token}")).hiding(token.as_bytes());
     let response = http.send(&request)?.ok()?;
     let answer: Answer = response.json()?;
-    let lifetime = answer.expire_time.and_then(|end| token::remaining(&end, &response));
+    let lifetime = answer.expire_time.and_then(|end| token::remaining(&end, response.date));
     Ok((answer.access_token, lifetime))
 }

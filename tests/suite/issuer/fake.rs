@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use crate::support::Dir;
 
@@ -23,6 +24,8 @@ pub(crate) struct Received {
     /// Names in lower case, in the order in which they came.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
+    /// Whether a certificate of [`authority`] was shown.
+    pub(crate) has_certificate: bool,
     /// The server's clock, in seconds since 1970.
     pub(crate) now: i64,
 }
@@ -37,6 +40,12 @@ impl Received {
         let text = std::str::from_utf8(&self.body).unwrap();
         let pair = |pair: &str| pair.split_once('=').map(|(name, value)| (decode(name), decode(value)));
         text.split('&').filter(|pair| !pair.is_empty()).map(|text| pair(text).expect("a form")).collect()
+    }
+
+    /// The body, which must be JSON.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        assert_eq!(self.header("content-type"), Some("application/json"));
+        serde_json::from_slice(&self.body).unwrap()
     }
 
     /// User and password of HTTP Basic.
@@ -119,28 +128,33 @@ pub(crate) struct Fake {
 impl Fake {
     /// Plain HTTP on loopback, as metadata services are.
     pub(crate) fn http(handler: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
-        Self::start(false, 0, Arc::new(handler))
+        Self::start(None, 0, Arc::new(handler))
     }
 
     /// HTTPS with a certificate of [`authority`].
     pub(crate) fn https(handler: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
-        Self::start(true, 0, Arc::new(handler))
+        Self::start(Some(authority().server.clone()), 0, Arc::new(handler))
+    }
+
+    /// HTTPS for clients that show a certificate of [`authority`], and no others.
+    pub(crate) fn mutual_tls(handler: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start(Some(authority().mutual.clone()), 0, Arc::new(handler))
     }
 
     /// HTTPS, with a clock that is so many seconds ahead.
     pub(crate) fn with_clock(offset: i64, handler: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
-        Self::start(true, offset, Arc::new(handler))
+        Self::start(Some(authority().server.clone()), offset, Arc::new(handler))
     }
 
-    fn start(tls: bool, offset: i64, handler: Arc<Handler>) -> Self {
+    fn start(tls: Option<Arc<ServerConfig>>, offset: i64, handler: Arc<Handler>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let scheme = if tls { "https" } else { "http" };
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let url = format!("{scheme}://{}", listener.local_addr().unwrap());
         let received = Arc::new(Mutex::new(Vec::new()));
         let record = received.clone();
         thread::spawn(move || {
             for stream in listener.incoming() {
-                let (handler, record) = (handler.clone(), record.clone());
+                let (handler, record, tls) = (handler.clone(), record.clone(), tls.clone());
                 // A client that goes away is none of the server's business.
                 thread::spawn(move || drop(serve(stream.unwrap(), tls, offset, &*handler, &record)));
             }
@@ -162,27 +176,39 @@ impl Fake {
     }
 }
 
-trait Stream: Read + Write {}
-impl<T: Read + Write> Stream for T {}
+trait Stream: Read + Write {
+    /// Whether the client showed a certificate that was verified; known once it has sent something.
+    fn has_certificate(&self) -> bool;
+}
+
+impl Stream for TcpStream {
+    fn has_certificate(&self) -> bool {
+        false
+    }
+}
+
+impl Stream for StreamOwned<ServerConnection, TcpStream> {
+    fn has_certificate(&self) -> bool {
+        self.conn.peer_certificates().is_some()
+    }
+}
 
 fn serve(
     stream: TcpStream,
-    tls: bool,
+    tls: Option<Arc<ServerConfig>>,
     offset: i64,
     handler: &Handler,
     record: &Mutex<Vec<Received>>,
 ) -> io::Result<()> {
     let socket = stream.try_clone()?;
-    let mut stream: Box<dyn Stream> = if tls {
-        let connection = ServerConnection::new(authority().server.clone()).unwrap();
-        Box::new(StreamOwned::new(connection, stream))
-    } else {
-        Box::new(stream)
+    let mut stream: Box<dyn Stream> = match tls {
+        Some(config) => Box::new(StreamOwned::new(ServerConnection::new(config).unwrap(), stream)),
+        None => Box::new(stream),
     };
-    let Some(received) = read(&mut stream, offset)? else { return Ok(()) };
+    let Some(received) = read(&mut *stream, offset)? else { return Ok(()) };
     record.lock().unwrap().push(received.clone());
     let reply = handler(&received);
-    write(&mut stream, &reply, received.now)?;
+    write(&mut *stream, &reply, received.now)?;
     drop(stream);
     socket.shutdown(Shutdown::Both)
 }
@@ -215,7 +241,8 @@ fn read(stream: &mut dyn Stream, offset: i64) -> io::Result<Option<Received>> {
             count => body.extend_from_slice(&chunk[..count]),
         }
     }
-    Ok(Some(Received { method, target, headers, body, now: jiff::Timestamp::now().as_second() + offset }))
+    let (has_certificate, now) = (stream.has_certificate(), jiff::Timestamp::now().as_second() + offset);
+    Ok(Some(Received { method, target, headers, body, has_certificate, now }))
 }
 
 fn write(stream: &mut dyn Stream, reply: &Reply, now: i64) -> io::Result<()> {
@@ -256,6 +283,8 @@ fn write(stream: &mut dyn Stream, reply: &Reply, now: i64) -> io::Result<()> {
 /// The tests' own certificate authority.
 pub(crate) struct Authority {
     server: Arc<ServerConfig>,
+    mutual: Arc<ServerConfig>,
+    client: String,
     dir: Dir,
 }
 
@@ -268,6 +297,11 @@ impl Authority {
     /// The same, below another directory.
     pub(crate) fn copy_to(&self, path: &Path) {
         fs::copy(self.file(), path).unwrap();
+    }
+
+    /// A client's certificate and its key, in PEM.
+    pub(crate) fn client(&self) -> &str {
+        &self.client
     }
 }
 
@@ -282,15 +316,26 @@ pub(crate) fn authority() -> &'static Authority {
         let leaf_key = KeyPair::generate().unwrap();
         let leaf = CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
         let leaf = leaf.signed_by(&leaf_key, &issuer).unwrap();
-        let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(leaf_key.serialize_der()));
-        let server = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![leaf.der().clone()], private)
-            .unwrap();
+        let client_key = KeyPair::generate().unwrap();
+        let client = CertificateParams::new(vec!["node-1".to_owned()]).unwrap();
+        let client = client.signed_by(&client_key, &issuer).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut roots = RootCertStore::empty();
+        roots.add(root.der().clone()).unwrap();
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build().unwrap();
+        let config = |verifier| {
+            let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(leaf_key.serialize_der()));
+            let builder = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
+            let builder = builder.unwrap().with_client_cert_verifier(verifier);
+            Arc::new(builder.with_single_cert(vec![leaf.der().clone()], private).unwrap())
+        };
         let dir = Dir::new();
         fs::write(dir.path().join("ca.pem"), root.pem()).unwrap();
-        Authority { server: Arc::new(server), dir }
+        Authority {
+            server: config(WebPkiClientVerifier::no_client_auth()),
+            mutual: config(verifier),
+            client: client.pem() + &client_key.serialize_pem(),
+            dir,
+        }
     })
 }

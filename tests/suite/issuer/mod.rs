@@ -6,6 +6,7 @@
 mod aws;
 mod azure;
 mod cache;
+mod exchange;
 mod fake;
 mod faults;
 mod google;
@@ -14,6 +15,7 @@ mod oauth2;
 mod quay;
 mod sigv4;
 mod token_exchange;
+mod vault;
 
 use std::path::Path;
 

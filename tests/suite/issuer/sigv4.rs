@@ -170,6 +170,7 @@ fn published_vectors_of_aws() {
             target: target.to_owned(),
             headers,
             body: body.as_bytes().to_vec(),
+            has_certificate: false,
             now: 0,
         };
         let expected = Expected {
