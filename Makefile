@@ -35,6 +35,7 @@ test: lint test-rust test-secret-service test-kubelet test-node test-dist test-f
 # Rules, processes, faults and leaks, and the Windows program under Wine. Run as root: the suite mounts, changes owners and
 # asks the kernel keyring.
 test-rust: build
+	@tests/tools.sh helper
 	@tests/tools.sh containerd
 	@set -eu; lines=$$(tests/windows/build.sh); eval "$$lines"; export KCP_WINDOWS_BINARY KCP_WINE_PREFIX; \
 	KCP_RELEASE_BINARY="$(BINARY)" $(CARGO) test --locked

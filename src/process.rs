@@ -1,10 +1,11 @@
 //! Runs another program without letting it outlive this one or touch its standard output and error.
 //!
 //! The kubelet waits until everybody has closed the plugin's pipes, beyond its own time-out, so a child gets pipes of its own,
-//! an empty environment, and is killed at the deadline.
+//! an environment of its own, and is killed at the deadline, with what it started.
 
+use std::ffi::OsString;
 use std::io::{self, Read, Write};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -31,6 +32,23 @@ pub(crate) enum ProcessError {
     Failed(String),
 }
 
+/// What a program left that ended by itself.
+pub(crate) struct Output {
+    pub(crate) status: ExitStatus,
+    /// At most 1 MiB.
+    pub(crate) stdout: Zeroizing<Vec<u8>>,
+    stderr: Zeroizing<Vec<u8>>,
+}
+
+impl Output {
+    /// Returns the last line that it wrote to standard error, fit to be shown.
+    pub(crate) fn last_line(&self) -> String {
+        let said = String::from_utf8_lossy(&self.stderr);
+        let last_line = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no message");
+        text::sanitize(last_line.trim(), 200)
+    }
+}
+
 /// Runs `program`, an absolute path, and returns its standard output, of which at most 1 MiB is read.
 ///
 /// # Errors
@@ -41,9 +59,28 @@ pub(crate) fn run(
     input: &[u8],
     timeout: Duration,
 ) -> Result<Zeroizing<Vec<u8>>, ProcessError> {
+    let output = run_to_end(program, arguments, &[], input, timeout)?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    Err(ProcessError::Failed(format!("{}: {}", output.status, output.last_line())))
+}
+
+/// Runs `program` with this environment and no more, and returns what it left, whatever its exit status.
+///
+/// # Errors
+/// [`ProcessError::Start`] and [`ProcessError::Timeout`].
+pub(crate) fn run_to_end(
+    program: &str,
+    arguments: &[&str],
+    environment: &[(String, OsString)],
+    input: &[u8],
+    timeout: Duration,
+) -> Result<Output, ProcessError> {
     let deadline = Instant::now() + timeout;
     let mut command = Command::new(program);
-    command.args(arguments).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(arguments).env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     platform::end_with_parent(&mut command);
     let mut child = command.spawn().map_err(ProcessError::Start)?;
 
@@ -54,19 +91,14 @@ pub(crate) fn run(
     let output = collect(child.stdout.take());
     let errors = collect(child.stderr.take());
     let result = wait(&output, deadline).and_then(|output| Ok((output, wait(&errors, deadline)?)));
-    let Ok((output, errors)) = result else {
-        let _ = child.kill();
+    let Ok((stdout, stderr)) = result else {
+        platform::end_with_children(&mut child);
         let _ = child.wait();
         return Err(ProcessError::Timeout(timeout));
     };
     // Both pipes are closed, so it has ended or is about to.
     let status = child.wait().map_err(ProcessError::Start)?;
-    if status.success() {
-        return Ok(output);
-    }
-    let said = String::from_utf8_lossy(&errors);
-    let last_line = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no message");
-    Err(ProcessError::Failed(format!("{status}: {}", text::sanitize(last_line.trim(), 200))))
+    Ok(Output { status, stdout, stderr })
 }
 
 fn collect(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Zeroizing<Vec<u8>>> {

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what a tier of the tests needs and this machine lacks, from Debian's packages and the Go module proxy.
-# Usage: tests/tools.sh base|secret-service|containerd|kubelet|dist|bench|lint. Prints nothing when everything is there. For `kubelet`, the last line of
+# Usage: tests/tools.sh base|helper|secret-service|containerd|kubelet|dist|bench|lint. Prints nothing when everything is there. For `kubelet`, the last line of
 # standard output is the `go` to use.
 set -eu
 
@@ -54,6 +54,11 @@ case ${1:-} in
         need script bsdutils
         need pgrep procps
         ;;
+    helper)
+        need docker-credential-pass golang-docker-credential-helpers
+        need pass pass
+        need gpg gnupg
+        ;;
     secret-service)
         need dbus-run-session dbus-daemon
         need gnome-keyring-daemon gnome-keyring
@@ -78,7 +83,7 @@ case ${1:-} in
     bench) need hyperfine hyperfine ;;
     lint) need shellcheck shellcheck ;;
     *)
-        echo "usage: $0 base|secret-service|containerd|kubelet|dist|bench|lint" >&2
+        echo "usage: $0 base|helper|secret-service|containerd|kubelet|dist|bench|lint" >&2
         exit 2
         ;;
 esac

@@ -48,6 +48,8 @@ pub enum IssuerError {
     Late { endpoint: String },
     #[error("`{endpoint}` answered with something else than was asked for: {reason}")]
     Answer { endpoint: String, reason: String },
+    #[error("`{program}` {reason}")]
+    Program { program: String, reason: String },
     #[error("{failure} (remembered for some seconds)")]
     Remembered { failure: String },
 }
@@ -75,6 +77,7 @@ impl IssuerError {
             Self::Refused { .. } | Self::Redirect { .. } | Self::Answer { .. } => {
                 "check what is stored with `keyring-credential-provider explain`".to_owned()
             }
+            Self::Program { .. } => "run it by hand with `get`, as the kubelet's user".to_owned(),
             Self::Unreachable { .. } | Self::Late { .. } => {
                 "check the address, the proxy, `ca-file` and the network".to_owned()
             }
@@ -89,6 +92,7 @@ impl IssuerError {
             | Self::Unreachable { .. }
             | Self::Late { .. }
             | Self::Answer { .. }
+            | Self::Program { .. }
             | Self::Remembered { .. } => true,
             Self::Unknown
             | Self::Expired { .. }

@@ -13,6 +13,7 @@ mod error;
 mod exchange;
 mod expiry;
 mod google;
+mod helper;
 pub(crate) mod http;
 mod json;
 mod oauth2;
@@ -56,6 +57,8 @@ pub enum Issuer {
     Vault,
     /// One request, as a recipe describes it.
     Exchange,
+    /// A Docker credential helper.
+    Helper,
 }
 
 /// What an issuer cannot do without, so that `login` knows what to ask for.
@@ -105,7 +108,7 @@ impl<'a> Issuing<'a> {
 
 impl Issuer {
     /// Every issuer.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Static,
         Self::Oauth2,
         Self::AwsEcr,
@@ -115,6 +118,7 @@ impl Issuer {
         Self::TokenExchange,
         Self::Vault,
         Self::Exchange,
+        Self::Helper,
     ];
 
     /// Returns the name used in the store and on the command line.
@@ -127,6 +131,7 @@ impl Issuer {
             Self::GoogleAr => google::NAME,
             Self::QuayFederation => quay::NAME,
             Self::TokenExchange => token_exchange::NAME,
+            Self::Helper => helper::NAME,
             Self::Exchange => exchange::NAME,
             Self::Vault => vault::NAME,
         }
@@ -156,7 +161,8 @@ impl Issuer {
             | Self::QuayFederation
             | Self::TokenExchange
             | Self::Vault
-            | Self::Exchange => false,
+            | Self::Exchange
+            | Self::Helper => false,
         }
     }
 
@@ -169,6 +175,7 @@ impl Issuer {
             Self::GoogleAr => google::needs(Settings(settings)),
             Self::QuayFederation => Needs { user: true, secret: false },
             Self::TokenExchange => Needs { user: false, secret: false },
+            Self::Helper => Needs { user: false, secret: false },
             Self::Exchange => exchange::needs(Settings(settings)),
             Self::Vault => vault::needs(Settings(settings)),
         }
@@ -208,6 +215,10 @@ impl Issuer {
             Self::TokenExchange => {
                 settings.check(self.name(), &token_exchange::SETTINGS, true)?;
                 token_exchange::check(credential)
+            }
+            Self::Helper => {
+                settings.check(self.name(), &helper::SETTINGS, true)?;
+                helper::check(credential)
             }
             // Its recipe says which settings it has.
             Self::Exchange => exchange::check(credential),
@@ -259,6 +270,7 @@ fn prepare<'a>(credential: &'a Credential, issuing: &Issuing<'a>) -> Result<Opti
         Issuer::GoogleAr => google::plan(credential, issuing).map(Some),
         Issuer::QuayFederation => quay::plan(credential, issuing).map(Some),
         Issuer::TokenExchange => token_exchange::plan(credential, issuing).map(Some),
+        Issuer::Helper => helper::plan(credential, issuing).map(Some),
         Issuer::Exchange => exchange::plan(credential, issuing).map(Some),
         Issuer::Vault => vault::plan(credential, issuing).map(Some),
     }

@@ -45,7 +45,8 @@ fn from_xml(body: &str) -> Option<String> {
     rest.split_once("</Message>").map(|(message, _)| message.to_owned())
 }
 
-fn hide_tokens(sentence: &str) -> String {
+/// Replaces what looks like a token.
+pub(super) fn hide_tokens(sentence: &str) -> String {
     let is_separator = |c: char| c.is_whitespace() || "\"'`,;:()[]{}<>=/".contains(c);
     let word = |word: &str| {
         let is_token = word.len() > LONGEST_WORD || (word.starts_with("eyJ") && word.len() > 12);

@@ -1,7 +1,7 @@
 //! Child processes.
 #![expect(unsafe_code, reason = "job objects and the inheritance of handles are not in the standard library")]
 
-use std::process::Command;
+use std::process::{Child, Command};
 use std::ptr;
 use std::sync::Once;
 
@@ -27,6 +27,11 @@ pub fn end_with_parent(_command: &mut Command) {
         }
         enter_job();
     });
+}
+
+/// Ends a child; what it started ends with this process, by the job of [`end_with_parent`].
+pub fn end_with_children(child: &mut Child) {
+    let _ = child.kill();
 }
 
 /// Puts this process into a job that ends with it. Children are born into the job of their parent, so none escapes by being

@@ -10,6 +10,7 @@ mod exchange;
 mod fake;
 mod faults;
 mod google;
+mod helper;
 mod login;
 mod oauth2;
 mod quay;
