@@ -121,3 +121,8 @@ fn parts(run: Run) -> (String, String, u64, String) {
 fn assert_kept(seconds: u64, longest: u64) {
     assert!(((longest * 9 / 10).saturating_sub(5)..=longest).contains(&seconds), "{seconds} of {longest}");
 }
+
+/// A client's certificate and its key, in PEM.
+pub(crate) fn client_certificate() -> &'static str {
+    authority().client()
+}
