@@ -19,6 +19,7 @@
 //! middle, which knows neither files nor clocks. ARCHITECTURE.md has the picture.
 
 pub mod broker;
+mod challenge;
 pub mod check;
 pub mod cli;
 pub mod containerd;

@@ -8,7 +8,7 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// Modules of the library from the words up; a module may use those before it in this list, and itself.
 const LAYERS: [&[&str]; 10] = [
     &["secret", "text", "time", "env", "exit", "platform", "process", "windows_path", "grpc"],
-    &["reference", "scope", "mirror"],
+    &["reference", "scope", "mirror", "challenge"],
     &["credential"],
     &["kubelet"],
     &["issuer", "kms", "store", "matching", "cri"],

@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
-use super::challenge::Challenge;
 use super::client::{Client, Reply, Request, Trouble};
 use super::login::{self, Step};
 use super::rate_limit::RateLimit;
 use super::reach::Reached;
 use super::{Question, authority, is_loopback};
+use crate::challenge::Challenge;
 use crate::check::{Attempt, Outcome};
 use crate::containerd::{self, Host};
 use crate::credential::Issued;

@@ -5,9 +5,9 @@
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::challenge::Bearer;
 use super::client::{Client, Reply, Request, Trouble};
 use super::{Question, authority, is_loopback};
+use crate::challenge::Bearer;
 use crate::check::Outcome;
 use crate::credential::Issued;
 use crate::issuer::http::{basic, encode, encode_form};

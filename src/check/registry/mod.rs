@@ -4,7 +4,6 @@
 //! before a 401 asks for one, and a host that the one before it makes needless gets none.
 
 mod ask;
-mod challenge;
 mod client;
 mod login;
 mod rate_limit;

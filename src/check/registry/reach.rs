@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::challenge::Challenge;
 use super::client::{Client, Reply, Request, Trouble};
 use super::{Question, authority};
+use crate::challenge::Challenge;
 use crate::check::Outcome;
 use crate::containerd::Host;
 use crate::text;

@@ -5,7 +5,7 @@
 
 /// The way that containerd takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Challenge {
+pub(crate) enum Challenge {
     /// A token from the server at `realm`.
     Bearer(Bearer),
     /// User name and password with each request.
@@ -16,20 +16,20 @@ pub(super) enum Challenge {
 
 /// What a token is asked for with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Bearer {
+pub(crate) struct Bearer {
     /// URL of the token server.
-    pub(super) realm: String,
+    pub(crate) realm: String,
     /// Name of the registry at the token server.
-    pub(super) service: Option<String>,
+    pub(crate) service: Option<String>,
     /// What the registry would let in.
-    pub(super) scope: Option<String>,
+    pub(crate) scope: Option<String>,
     /// Why the token that was sent is not enough.
-    pub(super) error: Option<String>,
+    pub(crate) error: Option<String>,
 }
 
 impl Challenge {
     /// Chooses among all headers of an answer; `None` when there is no challenge.
-    pub(super) fn choose<'a>(headers: impl Iterator<Item = &'a str>) -> Option<Self> {
+    pub(crate) fn choose<'a>(headers: impl Iterator<Item = &'a str>) -> Option<Self> {
         let all: Vec<(String, Vec<(String, String)>)> = headers.flat_map(parse).collect();
         let find = |scheme: &str| all.iter().find(|(known, _)| known == scheme);
         if let Some((_, parameters)) = find("bearer") {
@@ -45,7 +45,7 @@ impl Challenge {
     }
 
     /// Returns the name of the scheme.
-    pub(super) fn scheme(&self) -> &'static str {
+    pub(crate) fn scheme(&self) -> &'static str {
         match self {
             Self::Bearer(_) => "Bearer",
             Self::Basic => "Basic",
@@ -146,6 +146,15 @@ mod tests {
         };
         assert_eq!(bearer.realm, r#"https://t.test/"x""#);
         assert_eq!((bearer.error.as_deref(), bearer.service.as_deref()), (Some("invalid_token"), Some("plain")));
+    }
+
+    /// Azure's own parser runs past the end of an unquoted last parameter.
+    #[test]
+    fn peer_bug_a_challenge_is_read_to_its_end() {
+        let Some(Challenge::Bearer(bearer)) = choose(&["Bearer realm=https://t.test/t,service=team.test"]) else {
+            panic!("no bearer challenge")
+        };
+        assert_eq!((bearer.realm.as_str(), bearer.service.as_deref()), ("https://t.test/t", Some("team.test")));
     }
 
     #[test]
