@@ -260,18 +260,17 @@ fn the_talos_manifest_names_this_program() {
 #[test]
 fn systemd_takes_the_units() {
     let dir = Dir::new();
+    let mut command = Command::new("systemd-analyze");
+    command.args(["verify", "--man=no", "--recursive-errors=no"]).env("SYSTEMD_LOG_LEVEL", "warning");
     for entry in fs::read_dir(file("systemd")).unwrap() {
         let path = entry.unwrap().path();
-        let name = path.file_name().unwrap();
         let text = fs::read_to_string(&path).unwrap();
         let program = "/usr/bin/keyring-credential-provider";
-        assert!(text.contains(&format!("\nExecStart={program} ")), "{}", path.display());
-        fs::write(dir.path().join(name), text.replace(program, BINARY)).unwrap();
-        let mut command = Command::new("systemd-analyze");
-        command
-            .args(["verify", "--man=no", "--recursive-errors=no"])
-            .arg(dir.path().join(name))
-            .env("SYSTEMD_LOG_LEVEL", "warning");
-        assert_eq!(run(&mut command, ""), Run::new(0, "", ""), "{}", path.display());
+        let is_service = path.extension().is_some_and(|extension| extension == "service");
+        assert_eq!(text.contains(&format!("\nExecStart={program} ")), is_service, "{}", path.display());
+        let copy = dir.path().join(path.file_name().unwrap());
+        fs::write(&copy, text.replace(program, BINARY)).unwrap();
+        command.arg(copy);
     }
+    assert_eq!(run(&mut command, ""), Run::new(0, "", ""));
 }
