@@ -198,7 +198,7 @@ wall=$(((end - start) / 1000000))
 
 # 200 clients of the broker, five requests a second each, then all without a pause, then 100,000 for its memory.
 rss_broker() {
-    sed -n 's/^VmRSS: *\([0-9]*\) kB/\1/p' "/proc/$broker/status"
+    sed -n 's/^VmRSS:[[:space:]]*\([0-9]*\) kB/\1/p' "/proc/$broker/status"
 }
 paced=$("$release/examples/load" "$work/broker.sock" "$image" 200 10000 200)
 flood=$("$release/examples/load" "$work/broker.sock" "$image" 200 10000 0)
