@@ -11,7 +11,7 @@ all: build
 
 build:
 	@tests/tools.sh base
-	$(CARGO) build --release --locked
+	$(CARGO) build --release --locked --config .cargo/release.toml
 
 # Seals a made-up password in a throwaway store, asks as the kubelet does, and shows the answer.
 demo: build
@@ -76,12 +76,12 @@ bench: build
 	KCP_BINARY="$(BINARY)" benches/run.sh
 
 fmt:
-	$(CARGO) fmt
+	$(CARGO) fmt --all
 
 lint:
 	@tests/tools.sh base
 	@tests/tools.sh lint
-	$(CARGO) fmt --check
+	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 	shellcheck tests/*.sh tests/*/*.sh benches/*.sh install/*/*.sh install/dist/deb/postinst install/dist/deb/prerm .ci/run

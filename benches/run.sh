@@ -92,7 +92,7 @@ if ! hyperfine --help 2>"$work/log" | grep -q -e --input; then
     hyperfine=$tools/bin/hyperfine
     [ -x "$hyperfine" ] || cargo install --locked --version 1.20.0 --root "$tools" hyperfine
 fi
-cargo build --release --locked --bins --example fill --example load
+cargo build --release --locked --config .cargo/release.toml --bins --example fill --example load
 binary=$(realpath "${KCP_BINARY:-$release/keyring-credential-provider}")
 trap clean_up EXIT
 trap 'exit 1' HUP INT TERM

@@ -50,11 +50,17 @@ impl Scope {
         Self { text, domain_len }
     }
 
-    /// Returns whether a scope that was canonical when it was sealed may speak of the image's registry. Allocates nothing.
+    /// Returns whether a scope that was canonical when it was sealed may speak of the image's registry. Allocates nothing, and
+    /// looks at a host without wildcards only where it equals the image's.
     pub(crate) fn stored_fits_domain(text: &[u8], image: &Reference) -> bool {
-        let domain = text.split(|&byte| byte == b'/').next().unwrap_or(text);
-        // What is no text fits nothing here, and is refused when it is decoded.
-        std::str::from_utf8(domain).map_or(true, |domain| fit_domain(domain, image).is_ok())
+        if text.contains(&b'*') || text.starts_with(DOCKER_HUB.as_bytes()) {
+            let domain = text.split(|&byte| byte == b'/').next().unwrap_or(text);
+            // What is no text fits nothing here, and is refused when it is decoded.
+            return std::str::from_utf8(domain).map_or(true, |domain| fit_domain(domain, image).is_ok());
+        }
+        let domain = image.domain().as_bytes();
+        let is_whole = matches!(text.get(domain.len()), None | Some(b'/'));
+        is_whole && text.get(..domain.len()).is_some_and(|start| start.eq_ignore_ascii_case(domain))
     }
 
     /// Returns the canonical text.

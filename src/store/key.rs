@@ -3,19 +3,12 @@
 //! A data key seals the payload; a wrapping key, which the key source guards, encrypts the data key. Neither is used
 //! directly: HKDF-SHA256 (RFC 5869) gives each use a key of its own, bound to the store.
 
-use chacha20poly1305::aead::inout::InOutBuf;
-use chacha20poly1305::aead::{AeadInOut, KeyInit};
-use chacha20poly1305::{Tag, XChaCha20Poly1305, XNonce};
-use hkdf::Hkdf;
-use sha2::Sha256;
+use sealing::{KEY_LEN, decrypt, encrypt};
+pub(super) use sealing::{NONCE_LEN, TAG_LEN};
 use zeroize::Zeroizing;
 
 use super::v1::Purpose;
 use super::{Error, random};
-
-pub(super) const KEY_LEN: usize = 32;
-pub(super) const NONCE_LEN: usize = 24;
-pub(super) const TAG_LEN: usize = 16;
 
 /// Seals the payload of one store.
 pub(super) struct DataKey(Zeroizing<[u8; KEY_LEN]>);
@@ -119,21 +112,6 @@ impl WrappingKey {
 
 fn derive<const N: usize>(key: &[u8; KEY_LEN], use_: &[u8], store_id: &[u8]) -> [u8; N] {
     let mut derived = [0; N];
-    Hkdf::<Sha256>::new(None, key)
-        .expand_multi_info(&[use_, b"\0", store_id], &mut derived)
-        .expect("every length asked for here is far below the 8160 bytes that HKDF-SHA256 gives");
+    sealing::derive(key, &[use_, b"\0", store_id], &mut derived);
     derived
-}
-
-fn encrypt(key: &[u8; KEY_LEN], nonce: &[u8; NONCE_LEN], aad: &[u8], text: &mut [u8]) -> [u8; TAG_LEN] {
-    XChaCha20Poly1305::new(key.into())
-        .encrypt_inout_detached(&XNonce::from(*nonce), aad, InOutBuf::from(text))
-        .expect("the payload is far below the 256 GiB that the cipher takes")
-        .into()
-}
-
-fn decrypt(key: &[u8; KEY_LEN], nonce: &[u8; NONCE_LEN], aad: &[u8], text: &mut [u8], tag: &[u8; TAG_LEN]) -> bool {
-    XChaCha20Poly1305::new(key.into())
-        .decrypt_inout_detached(&XNonce::from(*nonce), aad, InOutBuf::from(text), &Tag::from(*tag))
-        .is_ok()
 }

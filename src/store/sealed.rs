@@ -8,6 +8,7 @@
 //! The digest guards nothing against an attacker. It tells a damaged header, which is corrupt, from a sound one that this
 //! version does not know, before the key source is troubled with it.
 
+use std::mem;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -97,7 +98,7 @@ impl SealedFile {
         let Some(payload) = self.decrypt(data_key) else {
             return Err(Error::Corrupt { path: self.path, reason: "its content is not authentic" });
         };
-        Ok(Bytes::from_owner(self.bytes).slice(payload))
+        Ok(Bytes::from_owner(Wiped(mem::take(&mut *self.bytes))).slice(payload))
     }
 
     fn decrypt(&mut self, data_key: &DataKey) -> Option<std::ops::Range<usize>> {
@@ -124,6 +125,23 @@ impl SealedFile {
             what: format!("the format of store `{}`", self.path.display()),
             reason: "a newer version of this program wrote it".to_owned(),
         })
+    }
+}
+
+/// Wiped as a whole when dropped. [`Zeroizing`] goes byte by byte, which costs an answer a millisecond a megabyte.
+struct Wiped(Vec<u8>);
+
+impl AsRef<[u8]> for Wiped {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        self.0.fill(0);
+        // The compiler must not find out that nobody reads the zeroes.
+        zeroize::optimization_barrier(self.0.as_slice());
     }
 }
 

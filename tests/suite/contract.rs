@@ -2,6 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+#[cfg(target_os = "linux")]
+use std::process::Command;
+
+#[cfg(target_os = "linux")]
+use crate::support::shipped;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -93,4 +98,22 @@ fn unsafe_code_stays_in_platform() {
         let text = fs::read_to_string(&path).unwrap();
         assert!(inside || !text.contains("unsafe {"), "{} has unsafe code", path.display());
     }
+}
+
+/// Six megabytes of a program that needs nothing of the node, and no names in it that only a debugger would read.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_shipped_is_static_stripped_and_small() {
+    let Some(binary) = shipped() else { return };
+    let size = fs::metadata(&binary).unwrap().len();
+    assert!(size <= 6_000_000, "{size} bytes");
+    let read = |what: &str| {
+        let output = Command::new("readelf").args([what, "--wide"]).arg(&binary).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let segments = read("--program-headers");
+    assert!(segments.contains(" LOAD ") && !segments.contains(" INTERP ") && !segments.contains(" DYNAMIC "), "{segments}");
+    let sections = read("--sections");
+    assert!(sections.contains(" .text ") && !sections.contains(" .symtab ") && !sections.contains(" .debug"), "{sections}");
 }

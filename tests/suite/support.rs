@@ -1,7 +1,7 @@
 //! A throwaway store, and the built program to run on it.
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -137,6 +137,18 @@ impl Node {
         let (key, auth) = answer["auth"].as_object().unwrap().iter().next()?;
         Some((key.clone(), auth["username"].as_str().unwrap().to_owned()))
     }
+}
+
+/// The program as it is shipped; nothing, and a word about it, when it was not built. Under CI it must have been.
+#[cfg(target_os = "linux")]
+pub(crate) fn shipped() -> Option<PathBuf> {
+    let binary = std::env::var_os("KCP_RELEASE_BINARY").filter(|binary| !binary.is_empty());
+    if binary.is_none() {
+        assert!(std::env::var_os("CI").is_none(), "the shipped program was not tried: call `make test-rust`");
+        // Not `eprintln!`, which the harness keeps to itself when the test passes.
+        let _ = writeln!(io::stderr(), "\nTHE SHIPPED PROGRAM WAS NOT TRIED: call `make test-rust`\n");
+    }
+    binary.map(PathBuf::from)
 }
 
 /// Runs a command with this standard input. A program that does not read it is no error.
