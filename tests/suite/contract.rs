@@ -113,7 +113,13 @@ fn what_is_shipped_is_static_stripped_and_small() {
         String::from_utf8(output.stdout).unwrap()
     };
     let segments = read("--program-headers");
-    assert!(segments.contains(" LOAD ") && !segments.contains(" INTERP ") && !segments.contains(" DYNAMIC "), "{segments}");
+    assert!(
+        segments.contains(" LOAD ") && !segments.contains(" INTERP ") && !segments.contains(" DYNAMIC "),
+        "{segments}"
+    );
     let sections = read("--sections");
-    assert!(sections.contains(" .text ") && !sections.contains(" .symtab ") && !sections.contains(" .debug"), "{sections}");
+    assert!(
+        sections.contains(" .text ") && !sections.contains(" .symtab ") && !sections.contains(" .debug"),
+        "{sections}"
+    );
 }
