@@ -8,7 +8,9 @@ use serde::Serialize;
 
 use super::output::{self, Failure, Outcome};
 use super::{Context, Form};
+use crate::credential::Credential;
 use crate::exit::Code;
+use crate::issuer;
 use crate::kubelet::config::{self, Generated, KubeletVersion, System, TOKEN_GATE, Target, Verdict};
 use crate::mirror::Source;
 use crate::store::Store;
@@ -33,6 +35,8 @@ pub(super) struct GenerateArgs {
     /// Operating system of the kubelet; default: this one
     #[arg(long, value_name = "SYSTEM")]
     os: Option<OperatingSystem>,
+    #[command(flatten)]
+    gates: Gates,
 }
 
 #[derive(clap::Args)]
@@ -49,9 +53,28 @@ pub(super) struct ValidateArgs {
     /// Operating system of the kubelet; default: this one
     #[arg(long, value_name = "SYSTEM")]
     os: Option<OperatingSystem>,
+    #[command(flatten)]
+    gates: Gates,
+}
+
+#[derive(clap::Args)]
+struct Gates {
     /// The kubelet's `--feature-gates`, of which KubeletServiceAccountTokenForCredentialProviders counts
     #[arg(long, value_name = "NAME=BOOL,...", value_delimiter = ',', value_parser = feature_gate)]
     feature_gates: Vec<(String, bool)>,
+}
+
+impl Gates {
+    /// The kubelet with these gates.
+    fn target(&self, kubelet: KubeletVersion, system: System) -> Target {
+        let mut target = Target::new(kubelet, system);
+        for (name, is_on) in &self.feature_gates {
+            if name == TOKEN_GATE {
+                target.service_account_tokens = *is_on;
+            }
+        }
+        target
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -76,7 +99,7 @@ pub(super) fn run(command: &Command, context: &Context) -> Outcome {
 }
 
 fn generate(args: &GenerateArgs, context: &Context) -> Outcome {
-    let target = Target::new(args.kubelet_version, system(args.os));
+    let target = args.gates.target(args.kubelet_version, system(args.os));
     let generated = for_stored(&context.store, foreign_store(context.store.dir())?, &args.name, &target)?;
     let yaml = generated.to_yaml();
     if let Some(error) = config::judge_text(&yaml, &target).errors.first() {
@@ -104,11 +127,40 @@ pub(super) fn for_stored(
     });
     let stored = opened.credentials.iter().map(|credential| &credential.scope);
     let scopes = stored.chain(mirrored.filter(|_| !opened.credentials.is_empty()));
-    config::generate(scopes, name, target.kubelet, target.system, dir).ok_or_else(|| {
+    let generated = config::generate(scopes, name, target.kubelet, target.system, dir).ok_or_else(|| {
         let reason = "nothing is stored, and a kubelet refuses a provider without `matchImages`";
         let failure = Failure::new(Code::NothingStored, anyhow!(reason));
         failure.with_remedy("store a credential with `keyring-credential-provider login`")
-    })
+    })?;
+    with_tokens(generated, &opened.credentials, target)
+}
+
+/// Has the kubelet hand over what these entries want of the pod's service account, which an old one cannot.
+pub(super) fn with_tokens(
+    generated: Generated,
+    credentials: &[Credential],
+    target: &Target,
+) -> Result<Generated, Failure> {
+    let wanted = issuer::tokens(credentials).map_err(|error| {
+        let remedy = error.remedy();
+        Failure::new(Code::Conflict, error).with_remedy(remedy)
+    })?;
+    let Some((tokens, scopes)) = wanted else { return Ok(generated) };
+    if !target.service_account_tokens {
+        let scopes = scopes.iter().map(|scope| format!("`{scope}`")).collect::<Vec<_>>().join(", ");
+        let gate = if target.kubelet.knows_tokens() {
+            format!(" without the feature gate `{TOKEN_GATE}`")
+        } else {
+            String::new()
+        };
+        let reason = anyhow!(
+            "{scopes}: for pods with a service account, whose token kubelet {} does not hand over{gate}",
+            target.kubelet
+        );
+        let remedy = "a kubelet from 1.34 on does, and 1.33 with its feature gate; keep such credentials out of the store of an older one";
+        return Err(Failure::new(Code::Conflict, reason).with_remedy(remedy));
+    }
+    Ok(generated.with_tokens(tokens, target.kubelet))
 }
 
 /// Returns the store's directory if the plugin would not find it by itself.
@@ -123,12 +175,7 @@ pub(super) fn foreign_store(dir: &Path) -> anyhow::Result<Option<String>> {
 }
 
 fn validate(args: &ValidateArgs, form: Form) -> Outcome {
-    let mut target = Target::new(args.kubelet_version, system(args.os));
-    for (name, is_on) in &args.feature_gates {
-        if name == TOKEN_GATE {
-            target.service_account_tokens = *is_on;
-        }
-    }
+    let target = args.gates.target(args.kubelet_version, system(args.os));
     let verdict = config::judge(&args.path, args.bin_dir.as_deref(), &target).map_err(anyhow::Error::from)?;
     match form {
         Form::Json => output::print_json(&Judgement {

@@ -17,6 +17,7 @@ mod helper;
 pub(crate) mod http;
 mod json;
 mod oauth2;
+mod pod_token;
 mod quay;
 pub(crate) mod roots;
 pub(crate) mod said;
@@ -34,6 +35,7 @@ use crate::kubelet::service_account::ServiceAccount;
 use crate::store::TokenCache;
 use engine::Plan;
 pub use error::IssuerError;
+pub use pod_token::{PodTokenError, tokens};
 use settings::Settings;
 
 /// The issuers of this version.
@@ -184,8 +186,15 @@ impl Issuer {
     /// Checks what an operator wants to store.
     ///
     /// # Errors
-    /// [`IssuerError`], for everything that [`issue`] would refuse without asking anybody.
+    /// [`IssuerError`], for everything that [`issue`] would refuse without asking anybody, and for what the kubelet's
+    /// configuration could not be made from.
     pub fn check(self, credential: &Credential) -> Result<(), IssuerError> {
+        self.check_stored(credential)?;
+        pod_token::check(self, credential)
+    }
+
+    /// Checks what the store has.
+    fn check_stored(self, credential: &Credential) -> Result<(), IssuerError> {
         let settings = Settings(&credential.settings);
         match self {
             Self::Static => {
@@ -260,7 +269,7 @@ fn prepare<'a>(credential: &'a Credential, issuing: &Issuing<'a>) -> Result<Opti
         return Err(IssuerError::Expired { expires_at });
     }
     let issuer = Issuer::by_name(&credential.issuer)?;
-    issuer.check(credential)?;
+    issuer.check_stored(credential)?;
     admit(Settings(&credential.settings), issuing.service_account)?;
     match issuer {
         Issuer::Static => Ok(None),

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::endpoint::Endpoint;
 use super::engine::{Minted, Plan};
 use super::http::Request;
+use super::pod_token::Shown;
 use super::settings::Settings;
 use super::token::{self, Lifetime};
 use super::{IssuerError, Issuing};
@@ -32,6 +33,11 @@ pub(super) fn check(credential: &Credential) -> Result<(), IssuerError> {
     }
     credential::check_basic_auth(robot, b"token")?;
     endpoint(credential).map(drop)
+}
+
+/// Quay's own name is as good an audience as any, so the robot's federation says which.
+pub(super) fn shown() -> Shown {
+    Shown::to_any()
 }
 
 pub(super) fn plan<'a>(credential: &'a Credential, issuing: &Issuing<'a>) -> Result<Plan<'a>, IssuerError> {

@@ -6,16 +6,20 @@ use std::time::Duration;
 
 use super::IssuerError;
 use super::endpoint::Endpoint;
+use super::token;
 use crate::time;
 
 /// What every issuer takes.
-const COMMON: [&str; 3] = ["allow", "cache", "require-service-account"];
+const COMMON: [&str; 5] = ["allow", "cache", "require-service-account", token::AUDIENCE, token::CACHE];
 /// And every one that asks somebody.
 const ONLINE: [&str; 2] = ["ca-file", "timeout"];
 
 /// Longest `cache`: a rotated password stays wrong for that long, since the kubelet never drops an answer early.
 const MAX_CACHE: Duration = Duration::from_secs(24 * 60 * 60);
 const MAX_TIMEOUT: Duration = Duration::from_secs(55);
+
+/// Longest audience: those of clouds have two hundred signs.
+const MAX_AUDIENCE: usize = 1024;
 
 /// The settings of one entry.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +42,8 @@ impl<'a> Settings<'a> {
         self.cache()?;
         self.timeout()?;
         self.requires_service_account()?;
+        self.token_audience()?;
+        self.keeps_by_token()?;
         self.allow().map(drop)
     }
 
@@ -93,6 +99,24 @@ impl<'a> Settings<'a> {
     /// Whether an answer is only ever given to a pod with a service account.
     pub(super) fn requires_service_account(self) -> Result<bool, IssuerError> {
         self.one_of("require-service-account", &[("false", false), ("true", true)])
+    }
+
+    /// Returns the audience that the pod's token is for.
+    pub(super) fn token_audience(self) -> Result<Option<&'a str>, IssuerError> {
+        let Some(audience) = self.0.get(token::AUDIENCE) else { return Ok(None) };
+        let is_audience =
+            (1..=MAX_AUDIENCE).contains(&audience.len()) && audience.bytes().all(|b| b.is_ascii_graphic());
+        let reason = || "is no audience such as `https://registry.example.com`".to_owned();
+        if is_audience {
+            Ok(Some(audience))
+        } else {
+            Err(IssuerError::Setting { name: token::AUDIENCE, reason: reason() })
+        }
+    }
+
+    /// Whether the kubelet is to keep an answer for one token of a service account, rather than for all of them.
+    pub(super) fn keeps_by_token(self) -> Result<bool, IssuerError> {
+        self.one_of(token::CACHE, &[("service-account", false), ("token", true)])
     }
 
     /// Returns the service accounts that may have the credential: `namespace/name` or `namespace/*`. `None` allows all.

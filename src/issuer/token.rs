@@ -15,6 +15,11 @@ use crate::kubelet::service_account::ServiceAccount;
 use crate::secret::Secret;
 use crate::time;
 
+/// The setting that says which audience the pod's token is for.
+pub(super) const AUDIENCE: &str = "token-audience";
+/// The setting that says whether the kubelet keeps an answer for all tokens of a service account, or for one.
+pub(super) const CACHE: &str = "token-cache";
+
 /// What a token endpoint answers (RFC 6749 §5.1).
 #[derive(Deserialize)]
 pub(super) struct AccessToken {
@@ -97,6 +102,11 @@ pub(super) fn remaining(end: &str, date: Option<i64>) -> Option<Duration> {
     Some(until(end.as_second(), date.unwrap_or_else(time::now)))
 }
 
+/// Whether the pod's token proves who asks where a stored secret could as well.
+pub(super) fn is_of_pod(credential: &Credential) -> bool {
+    credential.secret.expose().is_empty()
+}
+
 /// Returns what proves who asks: the stored secret, or, where none is stored, the token of the pod, and then whose it is.
 ///
 /// # Errors
@@ -105,7 +115,7 @@ pub(super) fn subject<'a>(
     credential: &Credential,
     issuing: &Issuing<'a>,
 ) -> Result<(Secret, Option<&'a ServiceAccount>), IssuerError> {
-    if !credential.secret.expose().is_empty() {
+    if !is_of_pod(credential) {
         return Ok((credential.secret.clone(), None));
     }
     let account = issuing.service_account.ok_or(IssuerError::NoServiceAccount)?;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::endpoint::Endpoint;
 use super::engine::{Minted, Plan};
 use super::http::{Http, Request};
+use super::pod_token::Shown;
 use super::settings::Settings;
 use super::token::{self, AccessToken};
 use super::{IssuerError, Issuing};
@@ -86,6 +87,10 @@ pub(super) fn check(credential: &Credential) -> Result<(), IssuerError> {
     }
     // What the answer will have for a password is not known yet.
     Ok(credential::check_basic_auth(parameters.username, b"token")?)
+}
+
+pub(super) fn shown(credential: &Credential) -> Option<Shown> {
+    token::is_of_pod(credential).then(Shown::to_any)
 }
 
 pub(super) fn plan<'a>(credential: &'a Credential, issuing: &Issuing<'a>) -> Result<Plan<'a>, IssuerError> {

@@ -170,7 +170,7 @@ fn settings_and_times_are_checked() {
         (&["--issuer", "vendor"], &unknown_issuer),
         (
             &["--set", "region=x"],
-            "issuer `static` has no setting `region`; it takes `allow`, `cache`, `require-service-account`",
+            "issuer `static` has no setting `region`; it takes `allow`, `cache`, `require-service-account`, `token-audience`, `token-cache`",
         ),
         (&["--set", "cache"], "`--set` takes `name=value`"),
         (&["--set", "cache=1s", "--set", "cache=2s"], "`--set` gives the same setting twice"),

@@ -12,6 +12,7 @@ mod cli;
 mod codegen;
 mod config;
 mod config_merge;
+mod config_tokens;
 #[cfg(target_os = "linux")]
 mod containerd;
 mod contract;

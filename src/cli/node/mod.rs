@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 
-use super::config::{for_stored, foreign_store};
+use super::config::{for_stored, foreign_store, with_tokens};
 use super::output::{self, Failure, Outcome};
 use super::{Context, Form};
 use crate::exit::Code;
@@ -239,6 +239,11 @@ fn provider(
     }
     let generated = config::generate_for(args.match_image.clone(), node::NAME, target.kubelet, target.system, told);
     let generated = generated.ok_or_else(|| anyhow!("no pattern was given"))?;
+    // The store may be yet to come, or be that of another machine: then nobody wants a token.
+    let generated = match opened.open() {
+        Ok(opened) => with_tokens(generated, &opened.credentials, target)?,
+        Err(_) => generated,
+    };
     Ok(generated.with_arguments(&args.provider_arg))
 }
 

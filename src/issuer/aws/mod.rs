@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use super::endpoint::Endpoint;
 use super::engine::{Minted, Plan};
 use super::http::{Http, Request};
+use super::pod_token::Shown;
 use super::settings::Settings;
 use super::token;
 use super::{IssuerError, Issuing, Needs};
@@ -34,6 +35,9 @@ const CAP: Duration = Duration::from_secs(6 * 60 * 60);
 
 /// The annotation by which AWS's own plugin names a service account's role.
 const ROLE_ANNOTATION: &str = "eks.amazonaws.com/ecr-role-arn";
+
+/// What STS expects of a cluster's tokens, where the identity provider was made as AWS says.
+const AUDIENCE: &str = "sts.amazonaws.com";
 
 const SOURCES: [(&str, Source); 3] =
     [("stored", Source::Stored), ("imds", Source::Imds), ("web-identity", Source::WebIdentity)];
@@ -105,6 +109,16 @@ pub(super) fn check(credential: &Credential) -> Result<(), IssuerError> {
             if host.contains('*') { Ok(()) } else { Registry::of(host, parameters.region).map(drop) }
         }
     }
+}
+
+pub(super) fn shown(settings: Settings<'_>) -> Result<Option<Shown>, IssuerError> {
+    Ok(match settings.one_of("source", &SOURCES)? {
+        Source::Stored | Source::Imds => None,
+        Source::WebIdentity => {
+            let annotations = if settings.get("role-arn").is_none() { vec![ROLE_ANNOTATION] } else { Vec::new() };
+            Some(Shown { audience: Some(AUDIENCE.to_owned()), annotations })
+        }
+    })
 }
 
 pub(super) fn plan<'a>(credential: &'a Credential, issuing: &Issuing<'a>) -> Result<Plan<'a>, IssuerError> {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::endpoint::Endpoint;
 use super::engine::{Minted, Plan};
+use super::pod_token::Shown;
 use super::settings::Settings;
 use super::token;
 use super::{IssuerError, Issuing, Needs};
@@ -29,6 +30,9 @@ const USERNAME: &str = "00000000-0000-0000-0000-000000000000";
 /// The annotations by which Azure's own plugin, and Azure's workload identity, name a service account's application and tenant.
 const CLIENT_ANNOTATIONS: [&str; 2] = ["kubernetes.azure.com/acr-client-id", "azure.workload.identity/client-id"];
 const TENANT_ANNOTATIONS: [&str; 2] = ["kubernetes.azure.com/acr-tenant-id", "azure.workload.identity/tenant-id"];
+
+/// What Entra ID expects of a cluster's tokens unless the application says otherwise.
+const AUDIENCE: &str = "api://AzureADTokenExchange";
 
 const SOURCES: [(&str, Source); 3] =
     [("stored", Source::Stored), ("imds", Source::Imds), ("workload-identity", Source::WorkloadIdentity)];
@@ -116,6 +120,19 @@ pub(super) fn check(credential: &Credential) -> Result<(), IssuerError> {
         }
         Source::Imds | Source::WorkloadIdentity => Ok(()),
     }
+}
+
+pub(super) fn shown(credential: &Credential) -> Result<Option<Shown>, IssuerError> {
+    let settings = Settings(&credential.settings);
+    Ok(match settings.one_of("source", &SOURCES)? {
+        Source::Stored | Source::Imds => None,
+        Source::WorkloadIdentity => {
+            let client = credential.username.is_empty().then_some(CLIENT_ANNOTATIONS);
+            let tenant = settings.get("tenant").is_none().then_some(TENANT_ANNOTATIONS);
+            let annotations = client.into_iter().chain(tenant).flatten().collect();
+            Some(Shown { audience: Some(AUDIENCE.to_owned()), annotations })
+        }
+    })
 }
 
 pub(super) fn plan<'a>(credential: &'a Credential, issuing: &Issuing<'a>) -> Result<Plan<'a>, IssuerError> {

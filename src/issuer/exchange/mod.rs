@@ -18,6 +18,7 @@ use super::endpoint::Endpoint;
 use super::engine::{Minted, Plan};
 use super::http::{self, Http, Request, Response};
 use super::json::{self, Document};
+use super::pod_token::Shown;
 use super::settings::Settings;
 use super::token::{self, Lifetime};
 use super::{IssuerError, Issuing, Needs};
@@ -150,6 +151,13 @@ impl Values<'_> {
             },
         }
     }
+}
+
+pub(super) fn shown(credential: &Credential) -> Result<Option<Shown>, IssuerError> {
+    Ok(match recipe(Settings(&credential.settings))?.proof {
+        ProofKind::Key => None,
+        ProofKind::Token => token::is_of_pod(credential).then(Shown::to_any),
+    })
 }
 
 pub(super) fn plan<'a>(credential: &'a Credential, issuing: &Issuing<'a>) -> Result<Plan<'a>, IssuerError> {

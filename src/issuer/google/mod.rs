@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use super::endpoint::Endpoint;
 use super::engine::{Minted, Plan};
 use super::http::{Http, Request};
+use super::pod_token::Shown;
 use super::settings::Settings;
 use super::token::{self, AccessToken};
 use super::token_exchange::{self, Wish};
@@ -124,6 +125,17 @@ pub(super) fn check(credential: &Credential) -> Result<(), IssuerError> {
         Source::Metadata => Ok(()),
         Source::WorkloadIdentity => settings.required(NAME, ["audience"]).map(drop),
     }
+}
+
+/// A provider of a pool expects tokens for itself, by its full name, unless it lists other audiences.
+pub(super) fn shown(settings: Settings<'_>) -> Result<Option<Shown>, IssuerError> {
+    Ok(match settings.one_of("source", &SOURCES)? {
+        Source::Key | Source::Metadata => None,
+        Source::WorkloadIdentity => {
+            let provider = settings.get("audience").filter(|name| name.starts_with("//"));
+            Some(Shown { audience: provider.map(|name| format!("https:{name}")), annotations: Vec::new() })
+        }
+    })
 }
 
 pub(super) fn plan<'a>(credential: &'a Credential, issuing: &Issuing<'a>) -> Result<Plan<'a>, IssuerError> {

@@ -12,8 +12,9 @@ use super::endpoint::Endpoint;
 use super::engine::{Minted, Plan};
 use super::http::{Http, Request};
 use super::json::{self, Document};
+use super::pod_token::Shown;
 use super::settings::Settings;
-use super::token::{Expiry, Lifetime};
+use super::token::{self, Expiry, Lifetime};
 use super::{IssuerError, Issuing, Needs};
 use crate::credential::Credential;
 use crate::secret::Secret;
@@ -128,6 +129,13 @@ pub(super) fn needs(settings: Settings<'_>) -> Needs {
 pub(super) fn check(credential: &Credential) -> Result<(), IssuerError> {
     let parameters = Parameters::of(Settings(&credential.settings))?;
     login::check(parameters.auth, credential)
+}
+
+pub(super) fn shown(credential: &Credential) -> Result<Option<Shown>, IssuerError> {
+    Ok(match Settings(&credential.settings).one_of("auth", &AUTHS)? {
+        Auth::Kubernetes | Auth::Jwt => token::is_of_pod(credential).then(Shown::to_any),
+        Auth::AppRole | Auth::Cert => None,
+    })
 }
 
 pub(super) fn plan<'a>(credential: &'a Credential, issuing: &Issuing<'a>) -> Result<Plan<'a>, IssuerError> {

@@ -33,6 +33,8 @@ struct GeneratedProvider {
     args: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     env: Option<[Variable; 1]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_attributes: Option<TokenAttributes>,
 }
 
 /// An environment variable that the kubelet sets for the plugin.
@@ -40,6 +42,30 @@ struct GeneratedProvider {
 struct Variable {
     name: &'static str,
     value: String,
+}
+
+/// What the kubelet is to hand over of a pod's service account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tokens {
+    /// Whom the token is for.
+    pub audience: String,
+    /// Whether a pod without a service account gets nothing.
+    pub is_required: bool,
+    /// Whether an answer is good for one token alone, rather than for all pods of a service account.
+    pub is_kept_by_token: bool,
+    /// Annotations of the service account to hand over as well, where it has them.
+    pub annotations: BTreeSet<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TokenAttributes {
+    service_account_token_audience: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_type: Option<&'static str>,
+    require_service_account: bool,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    optional_service_account_annotation_keys: BTreeSet<String>,
 }
 
 /// Makes the configuration for what is stored; `store` is the store's directory where it is not the default one.
@@ -83,6 +109,7 @@ pub fn generate_for(
             default_cache_duration: "0s",
             args: vec![kubelet::VERB.to_owned()],
             env: store.map(|value| [Variable { name: crate::env::STORE, value }]),
+            token_attributes: None,
         }],
     })
 }
@@ -92,6 +119,20 @@ impl Generated {
     pub fn with_arguments(mut self, arguments: &[String]) -> Self {
         let [provider] = &mut self.providers;
         provider.args.extend_from_slice(arguments);
+        self
+    }
+
+    /// Has the kubelet hand over the pod's service-account token.
+    pub fn with_tokens(mut self, tokens: Tokens, kubelet: KubeletVersion) -> Self {
+        let cache_type = if tokens.is_kept_by_token { "Token" } else { "ServiceAccount" };
+        let [provider] = &mut self.providers;
+        provider.token_attributes = Some(TokenAttributes {
+            service_account_token_audience: tokens.audience,
+            // 1.33 does not know it, and later ones want it.
+            cache_type: (kubelet >= KubeletVersion::CACHE_TYPE).then_some(cache_type),
+            require_service_account: tokens.is_required,
+            optional_service_account_annotation_keys: tokens.annotations,
+        });
         self
     }
 
@@ -140,6 +181,17 @@ impl Generated {
                 lines.push(format!("  - name: {}", variable.name));
                 lines.push(format!("    value: {}", quote(&variable.value)));
             }
+        }
+        if let Some(tokens) = &provider.token_attributes {
+            lines.push("  tokenAttributes:".to_owned());
+            lines.push(format!("    serviceAccountTokenAudience: {}", quote(&tokens.service_account_token_audience)));
+            lines.extend(tokens.cache_type.map(|cache_type| format!("    cacheType: {cache_type}")));
+            lines.push(format!("    requireServiceAccount: {}", tokens.require_service_account));
+            if !tokens.optional_service_account_annotation_keys.is_empty() {
+                lines.push("    optionalServiceAccountAnnotationKeys:".to_owned());
+            }
+            let keys = tokens.optional_service_account_annotation_keys.iter();
+            lines.extend(keys.map(|key| format!("    - {}", quote(key))));
         }
         lines
     }

@@ -158,13 +158,28 @@ pub fn summarize(bytes: &[u8], names: &[&str]) -> Result<Vec<String>, MergeError
                 let value = if name == env::STORE { go::quote(&item.text("value")) } else { HIDDEN.to_owned() };
                 format!("{field}: {}={value}", go::quote(&name))
             })),
-            "tokenAttributes" => lines.push(format!("{field}: {HIDDEN}")),
+            "tokenAttributes" => {
+                lines.extend(value.entries().iter().flat_map(|(name, value)| token_attribute(name, value)));
+            }
             _ => lines.push(format!("{}: {HIDDEN}", go::quote(field))),
         }
     }
     // The decoder sorts the fields of YAML and not those of JSON.
     lines.sort_by_key(|line| line.split(':').next().unwrap_or_default().to_owned());
     Ok(lines)
+}
+
+/// Says what a provider is told of service accounts, as far as this program writes it.
+fn token_attribute(name: &str, value: &Node) -> Vec<String> {
+    let shown = match (name, value) {
+        ("serviceAccountTokenAudience" | "cacheType", value) => vec![go::quote(&value.to_text())],
+        ("requireServiceAccount", Node::Bool(is_required)) => vec![is_required.to_string()],
+        ("requiredServiceAccountAnnotationKeys" | "optionalServiceAccountAnnotationKeys", Node::List(keys)) => {
+            keys.iter().map(|key| go::quote(&key.to_text())).collect()
+        }
+        _ => return vec![format!("tokenAttributes.{}: {HIDDEN}", go::quote(name))],
+    };
+    shown.into_iter().map(|shown| format!("tokenAttributes.{name}: {shown}")).collect()
 }
 
 const HIDDEN: &str = "(not shown)";

@@ -21,7 +21,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-pub use generate::{Generated, generate, generate_for};
+pub use generate::{Generated, Tokens, generate, generate_for};
 pub use merge::{MergeError, Merged, Position, Provider as ProviderSummary, merge, providers, remove, summarize};
 use wire::{Decoded, Provider};
 
@@ -56,6 +56,11 @@ impl KubeletVersion {
     /// Returns whether this kubelet finds `NAME.exe` for `NAME` on Windows.
     pub fn finds_extension(self) -> bool {
         self >= Self::LOOK_PATH
+    }
+
+    /// Returns whether this kubelet knows `tokenAttributes`.
+    pub fn knows_tokens(self) -> bool {
+        self >= Self::TOKENS
     }
 
     fn is_strict(self) -> bool {

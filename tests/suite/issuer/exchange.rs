@@ -74,7 +74,7 @@ fn assert_request(received: &Received, method: &str, target: &str) {
 fn peer_bug_cloudsmith_tokens_of_an_hour_are_cached() {
     let (image, token) = ("docker.cloudsmith.io/acme/r/app", pod_token("team-a", "builder"));
     let sent = token.clone();
-    let settings = ["recipe=cloudsmith", "organization=acme", "service=nodes-x1y2"];
+    let settings = ["recipe=cloudsmith", "organization=acme", "service=nodes-x1y2", "token-audience=cloudsmith"];
     let (fake, node) = node("docker.cloudsmith.io", &settings, "", move |received| {
         assert_request(received, "POST", "/openid/acme/");
         assert_eq!(received.json(), json!({ "oidc_token": sent, "service_slug": "nodes-x1y2" }));
@@ -91,7 +91,7 @@ fn peer_bug_cloudsmith_tokens_of_an_hour_are_cached() {
 /// Two pods of different service accounts never share a credential, and there is none for a pull without one.
 #[test]
 fn a_pods_token_is_exchanged_for_its_service_account_alone() {
-    let settings = ["recipe=cloudsmith", "organization=acme", "service=s"];
+    let settings = ["recipe=cloudsmith", "organization=acme", "service=s", "token-audience=cloudsmith"];
     let (fake, node) = node("r.test", &settings, "", |received| {
         let sent = received.json()["oidc_token"].as_str().unwrap().len();
         Reply::json(201, &json!({ "token": format!("for-{sent}") }))
@@ -280,7 +280,7 @@ fn login_says_what_is_wrong() {
             vec!["recipe=ibm".to_owned(), "organization=x".to_owned()],
             "s",
             "issuer `exchange` has no setting `organization`; it takes `allow`, `ca-file`, `cache`, `recipe`, \
-             `require-service-account`, `timeout`, `url`, `username`"
+             `require-service-account`, `timeout`, `token-audience`, `token-cache`, `url`, `username`"
                 .to_owned(),
         ),
         (

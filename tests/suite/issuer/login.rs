@@ -10,7 +10,7 @@ use crate::support::{Node, Run};
 fn login_says_what_is_missing_and_what_is_unknown() {
     let node = Node::new();
     let takes = "`allow`, `audience`, `ca-file`, `cache`, `client-auth`, `grant`, `require-service-account`, `scope`, `timeout`, \
-                 `token-url`, `username`";
+                 `token-audience`, `token-cache`, `token-url`, `username`";
     for (issuer, settings, error) in [
         ("oauth2", &["-u id"][..], "issuer `oauth2` needs `token-url`; give them as settings".to_owned()),
         ("oauth2", &["token-url=https://a.test"], "issuer `oauth2` needs a user; use `--username`".to_owned()),

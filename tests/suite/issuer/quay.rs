@@ -17,7 +17,7 @@ const SUBJECT: Subject = Subject {
     issuer: "quay-federation",
     scope: "quay.test",
     image: "quay.test/team/app",
-    settings: |url| vec![format!("--username {ROBOT}"), format!("endpoint={url}")],
+    settings: |url| vec![format!("--username {ROBOT}"), format!("endpoint={url}"), "token-audience=quay".to_owned()],
     secret: PROOF,
     wrong: WRONG,
     by_pod: true,
@@ -46,7 +46,8 @@ fn node(fake: &Fake, settings: &[&str]) -> Node {
     let node = Node::new();
     let (url, trust) = (format!("endpoint={}", fake.url()), ca_file(&node));
     let user = format!("--username {ROBOT}");
-    let settings: Vec<&str> = [url.as_str(), &trust, &user].into_iter().chain(settings.iter().copied()).collect();
+    let settings: Vec<&str> =
+        [url.as_str(), &trust, &user, "token-audience=quay"].into_iter().chain(settings.iter().copied()).collect();
     login(&node, "quay.test", "quay-federation", &settings, "").done();
     node
 }
@@ -58,7 +59,7 @@ fn peer_bug_the_registrys_port_is_kept() {
     let host = fake.url().strip_prefix("https://").unwrap();
     let node = Node::new();
     let trust = ca_file(&node);
-    login(&node, host, "quay-federation", &[&trust, "--username team+pull"], "").done();
+    login(&node, host, "quay-federation", &[&trust, "--username team+pull", "token-audience=quay"], "").done();
     let (user, _, _, key) = parts(ask_for_pod(&node, &format!("{host}/team/app"), PROOF, "10s"));
     assert_eq!((user.as_str(), key.as_str(), fake.count()), (ROBOT, host, 1));
 }

@@ -72,8 +72,10 @@ fn reply(received: &Received) -> Reply {
 fn node(fake: &Fake, settings: &[&str]) -> Node {
     let node = Node::new();
     let (url, trust) = (format!("token-url={}/token", fake.url()), ca_file(&node));
-    let settings: Vec<&str> =
-        [url.as_str(), &trust, "username=pod"].into_iter().chain(settings.iter().copied()).collect();
+    let settings: Vec<&str> = [url.as_str(), &trust, "username=pod", "token-audience=sts"]
+        .into_iter()
+        .chain(settings.iter().copied())
+        .collect();
     login(&node, "r.test", "token-exchange", &settings, "").done();
     node
 }

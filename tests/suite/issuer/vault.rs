@@ -112,7 +112,7 @@ fn kubernetes(received: &Received) -> Reply {
 /// The pod's own token logs in, and what comes of it is for pods of this service account alone.
 #[test]
 fn a_pods_service_account_logs_in() {
-    let settings = ["auth=kubernetes", "role=pull", "kv-version=1", "path=/kv/registry"];
+    let settings = ["auth=kubernetes", "role=pull", "kv-version=1", "path=/kv/registry", "token-audience=vault"];
     let (fake, node) = node(&settings, "", kubernetes);
     for (name, count) in [("builder", 2), ("builder", 2), ("deployer", 4), ("builder", 4)] {
         let token = pod_token("team-a", name);
@@ -149,7 +149,7 @@ fn peer_bug_a_wrong_role_is_a_failure_and_not_an_empty_answer() {
 #[test]
 fn peer_bug_no_annotation_chooses_address_role_or_path() {
     let evil = Fake::https(|_| Reply::Close);
-    let settings = ["auth=kubernetes", "role=pull", "kv-version=1", "path=kv/registry"];
+    let settings = ["auth=kubernetes", "role=pull", "kv-version=1", "path=kv/registry", "token-audience=vault"];
     let (fake, node) = node(&settings, "", kubernetes);
     let names = ["vault-addr", "address", "secrets-store.csi.k8s.io/vault-address", "role", "path", "namespace"];
     let annotations = names.iter().map(|name| ((*name).to_owned(), json!(evil.url())));
@@ -306,7 +306,8 @@ fn login_says_what_is_wrong() {
             with(&["auth=jwt", "token=x"]),
             "",
             "issuer `vault` has no setting `token`; it takes `address`, `allow`, `auth`, `ca-file`, `cache`, `kv-version`, `mount`, \
-             `namespace`, `password-field`, `path`, `require-service-account`, `role`, `timeout`, `username-field`, `username`",
+             `namespace`, `password-field`, `path`, `require-service-account`, `role`, `timeout`, `token-audience`, `token-cache`, \
+             `username-field`, `username`",
         ),
     ] {
         let run = login(&node, "r.test", "vault", &settings, secret);
