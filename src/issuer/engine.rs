@@ -55,8 +55,8 @@ pub(super) fn issue(plan: &Plan<'_>, credential: &Credential, issuing: &Issuing<
     let settings = Settings(&credential.settings);
     let cap = settings.cache()?.unwrap_or(plan.cap);
     let mut cache_duration = expiry::cache_duration(token.minted_at, token.expires_at, now, cap, http::jitter());
-    if let Some(account) = issuing.service_account.filter(|account| account.token.expose() == token.password.expose()) {
-        // The kubelet refuses an answer that repeats the token and outlives it (KEP-4412).
+    if let Some(account) = issuing.service_account.filter(|account| repeats(account, &token)) {
+        // An answer that repeats the token must not outlive it (KEP-4412).
         let left = account.expires_at.unwrap_or(now).saturating_sub(now).max(0).unsigned_abs();
         cache_duration = cache_duration.min(Duration::from_secs(left.saturating_sub(60)));
     }
@@ -127,11 +127,20 @@ fn get(plan: &Plan<'_>, credential: &Credential, issuing: &Issuing<'_>) -> Resul
             (failed.clone(), if failed.is_alive(now) { Ok(failed) } else { Err(error) })
         }
     };
+    // Made of one pod's token, it would end with this pod: no other pod of the account gets it.
+    if plan.service_account.is_some_and(|account| repeats(account, &kept)) {
+        return outcome;
+    }
     // A cache that cannot be written costs the next process a request.
     if let Some(Err(error)) = issuing.tokens.map(|cache| cache.put(&kept, now)) {
         tracing::debug!(%error, "the token cache cannot be written");
     }
     outcome
+}
+
+/// Whether an issuer gave back the pod's own token.
+fn repeats(account: &ServiceAccount, token: &Token) -> bool {
+    account.token.expose() == token.password.expose()
 }
 
 /// What a cached token settles: an answer, a failure that is too young to ask again, or nothing.
