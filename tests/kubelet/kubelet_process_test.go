@@ -44,17 +44,35 @@ type serviceAccount struct {
 	Annotations map[string]string
 }
 
+// pod is who pulls: itself, and its service account as the API server has it.
+type pod struct {
+	Namespace, Name, UID string
+	Account              serviceAccount
+	AccountUID           string
+}
+
+// onlyPod is the pod of a kubelet that is told of no other one.
+func onlyPod(account serviceAccount) pod {
+	return pod{"namespace", "pod", "pod-uid", account, "uid-of-" + account.Name}
+}
+
 // pullRequest asks for the credentials of images, one after another or all at
 // the same time.
 type pullRequest struct {
 	Images     []string
 	InParallel bool
+	// Pod pulls in place of the one of the registration.
+	Pod *pod
+	// Later is how long after the last pull this one comes.
+	Later time.Duration
 }
 
 // pullReply has one pull for each image, in order, and what was logged.
 type pullReply struct {
 	Pulls []pull
 	Log   []logRecord
+	// Audiences are those of the tokens that the kubelet asked for.
+	Audiences []string
 }
 
 // pull is what the kubelet would take to the CRI for one image.
@@ -80,28 +98,35 @@ func runKubelet(in io.Reader, out io.Writer) {
 	if err := requests.Decode(&setup); err != nil {
 		panic(err)
 	}
-	account := setup.ServiceAccount
-	err := plugin.RegisterCredentialProviderPlugins(setup.Config, setup.BinDir, account.requestToken, account.get)
+	api := &apiServer{pod: onlyPod(setup.ServiceAccount)}
+	err := plugin.RegisterCredentialProviderPlugins(setup.Config, setup.BinDir, api.requestToken, api.get)
 	_ = replies.Encode(errorText(err))
+	clock := setClock()
 
 	for {
 		var request pullRequest
 		if err := requests.Decode(&request); err != nil {
 			return
 		}
-		pulls := lookUpAll(request, account.Name)
-		_ = replies.Encode(pullReply{Pulls: pulls, Log: log.drain()})
+		clock.Step(request.Later)
+		pod := onlyPod(setup.ServiceAccount)
+		if request.Pod != nil {
+			pod = *request.Pod
+		}
+		api.begin(pod)
+		pulls := lookUpAll(request, pod)
+		_ = replies.Encode(pullReply{Pulls: pulls, Log: log.drain(), Audiences: api.audiences})
 	}
 }
 
-func lookUpAll(request pullRequest, accountName string) []pull {
+func lookUpAll(request pullRequest, pod pod) []pull {
 	pulls := make([]pull, len(request.Images))
 	var running sync.WaitGroup
 	for i, image := range request.Images {
 		running.Add(1)
 		work := func() {
 			defer running.Done()
-			pulls[i] = lookUp(image, accountName)
+			pulls[i] = lookUp(image, pod)
 		}
 		if request.InParallel {
 			go work()
@@ -113,9 +138,9 @@ func lookUpAll(request pullRequest, accountName string) []pull {
 	return pulls
 }
 
-func lookUp(image, accountName string) pull {
+func lookUp(image string, pod pod) pull {
 	start := time.Now()
-	keyring := plugin.NewExternalCredentialProviderDockerKeyring("namespace", "pod", "pod-uid", accountName)
+	keyring := plugin.NewExternalCredentialProviderDockerKeyring(pod.Namespace, pod.Name, pod.UID, pod.Account.Name)
 	tracked, found := keyring.Lookup(image)
 	result := pull{Image: image, Found: found, Seconds: time.Since(start).Seconds()}
 	for _, credential := range tracked {
@@ -127,21 +152,39 @@ func lookUp(image, accountName string) pull {
 	return result
 }
 
-func (s serviceAccount) get(namespace, name string) (*corev1.ServiceAccount, error) {
-	if name != s.Name {
-		return nil, fmt.Errorf("service account %s not found", name)
+// apiServer knows the pod that pulls, and its service account.
+type apiServer struct {
+	mutex     sync.Mutex
+	pod       pod
+	audiences []string
+}
+
+func (a *apiServer) begin(pod pod) {
+	a.mutex.Lock()
+	defer a.mutex.Unlock()
+	a.pod, a.audiences = pod, nil
+}
+
+func (a *apiServer) get(namespace, name string) (*corev1.ServiceAccount, error) {
+	a.mutex.Lock()
+	defer a.mutex.Unlock()
+	if name != a.pod.Account.Name || namespace != a.pod.Namespace {
+		return nil, fmt.Errorf("service account %s/%s not found", namespace, name)
 	}
 	return &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{
 		Namespace:   namespace,
 		Name:        name,
-		UID:         types.UID("uid-of-" + name),
-		Annotations: s.Annotations,
+		UID:         types.UID(a.pod.AccountUID),
+		Annotations: a.pod.Account.Annotations,
 	}}, nil
 }
 
-func (s serviceAccount) requestToken(_, _ string, request *authenticationv1.TokenRequest) (*authenticationv1.TokenRequest, error) {
+func (a *apiServer) requestToken(_, _ string, request *authenticationv1.TokenRequest) (*authenticationv1.TokenRequest, error) {
+	a.mutex.Lock()
+	defer a.mutex.Unlock()
+	a.audiences = append(a.audiences, request.Spec.Audiences...)
 	answer := request.DeepCopy()
-	answer.Status.Token = s.Token
+	answer.Status.Token = a.pod.Account.Token
 	return answer, nil
 }
 
