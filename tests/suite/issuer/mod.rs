@@ -13,6 +13,7 @@ mod google;
 mod helper;
 mod login;
 mod oauth2;
+mod peers;
 mod pod;
 mod quay;
 mod sigv4;
