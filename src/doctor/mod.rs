@@ -1,7 +1,7 @@
 //! Finds what silently breaks a pull on a node: nobody says why a pull was anonymous, so everything on the way is looked at.
 //!
 //! - `facts` gathers what there is, of this machine or of a node's file tree; it decides nothing
-//! - `flags`, `config`, `program`, `leftovers`, `runtime`, `sealed` judge the facts, a group of checks each
+//! - `flags`, `config`, `tokens`, `program`, `leftovers`, `runtime`, `sealed` judge the facts, a group of checks each
 //!
 //! A check is a function from facts to findings, without files or clock. A finding names what is wrong, where, and what to do; it
 //! never holds a byte of a secret, nor text of a file that could not be parsed.
@@ -13,6 +13,7 @@ mod leftovers;
 mod program;
 mod runtime;
 mod sealed;
+mod tokens;
 
 pub use facts::{Facts, gather};
 
@@ -82,8 +83,8 @@ impl Finding {
 
 /// Judges the facts. What matters most comes first, then what a pull meets first.
 pub fn examine(facts: &Facts) -> Vec<Finding> {
-    let checks: [fn(&Facts) -> Vec<Finding>; 6] =
-        [flags::check, config::check, program::check, sealed::check, leftovers::check, runtime::check];
+    let checks: [fn(&Facts) -> Vec<Finding>; 7] =
+        [flags::check, config::check, tokens::check, program::check, sealed::check, leftovers::check, runtime::check];
     let mut findings: Vec<Finding> = checks.iter().flat_map(|check| check(facts)).collect();
     findings.sort_by_key(|finding| finding.severity);
     findings

@@ -19,6 +19,8 @@ mod contract;
 mod crash;
 #[cfg(target_os = "linux")]
 mod doctor;
+#[cfg(target_os = "linux")]
+mod doctor_tokens;
 mod import;
 mod install;
 mod issuer;

@@ -7,7 +7,7 @@
 use serde_saphyr::granit_parser::{Event, Parser};
 
 use super::tree::{Document, Node};
-use super::{Generated, go};
+use super::{Generated, Tokens, go};
 use crate::kubelet;
 use crate::{env, text};
 
@@ -38,6 +38,8 @@ pub struct Provider {
     pub name: String,
     /// Its patterns.
     pub match_images: Vec<String>,
+    /// What it is told of the pod's service account.
+    pub tokens: Option<Tokens>,
 }
 
 /// Why a text could not be changed.
@@ -130,6 +132,7 @@ pub fn providers(bytes: &[u8]) -> Result<Vec<Provider>, MergeError> {
     let provider = |node: &Node| Provider {
         name: node.text("name"),
         match_images: node.items("matchImages").iter().map(Node::to_text).collect(),
+        tokens: node.field("tokenAttributes").filter(|tokens| **tokens != Node::Null).map(tokens),
     };
     Ok(document.root.items("providers").iter().map(provider).collect())
 }
@@ -167,6 +170,16 @@ pub fn summarize(bytes: &[u8], names: &[&str]) -> Result<Vec<String>, MergeError
     // The decoder sorts the fields of YAML and not those of JSON.
     lines.sort_by_key(|line| line.split(':').next().unwrap_or_default().to_owned());
     Ok(lines)
+}
+
+fn tokens(attributes: &Node) -> Tokens {
+    let keys = ["requiredServiceAccountAnnotationKeys", "optionalServiceAccountAnnotationKeys"];
+    Tokens {
+        audience: attributes.text("serviceAccountTokenAudience"),
+        is_required: attributes.field("requireServiceAccount") == Some(&Node::Bool(true)),
+        is_kept_by_token: attributes.text("cacheType") != "ServiceAccount",
+        annotations: keys.into_iter().flat_map(|field| attributes.items(field)).map(Node::to_text).collect(),
+    }
 }
 
 /// Says what a provider is told of service accounts, as far as this program writes it.
