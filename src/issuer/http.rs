@@ -2,7 +2,8 @@
 //!
 //! - A redirect is never followed: it could carry the credential to another host.
 //! - A body is read up to one mebibyte.
-//! - 429, 5xx and failed connections are tried again, after a pause with jitter, as long as the deadline allows.
+//! - 429, 5xx and failed connections are tried again, after a pause with jitter, as long as the deadline allows. When it ends a
+//!   further try, what the one before came to is the error: it says more than that the time is over.
 //! - An error names endpoint, status and the server's own sentence, never what was sent.
 
 use std::cell::OnceCell;
@@ -196,9 +197,11 @@ impl Http {
     /// Sends a request, again if need be, and returns the answer with any status that is worth no further try.
     pub(super) fn send(&self, request: &Request<'_>) -> Result<Response, IssuerError> {
         let mut pause = FIRST_PAUSE;
+        let mut before = None;
         for attempt in 1.. {
             let (error, least) = match self.try_once(request) {
                 Ok(response) => return Ok(response),
+                Err(Failed::Final(error @ IssuerError::Late { .. })) => return Err(before.unwrap_or(error)),
                 Err(Failed::Final(error)) => return Err(error),
                 Err(Failed::Transient(error, least)) => (error, least),
             };
@@ -207,6 +210,7 @@ impl Http {
                 return Err(error);
             }
             thread::sleep(wait);
+            before = Some(error);
             pause *= 2;
         }
         unreachable!("the last try returns")

@@ -1,15 +1,17 @@
 //! `oauth2`: RFC 6749.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::json;
 
 use super::fake::{Fake, Received, Reply};
 use super::faults::{Subject, WRONG, fault_matrix};
 use super::{ask, assert_form, assert_kept, ca_file, login, parts};
-use crate::support::Node;
+use crate::support::{Node, Run};
 
 const SECRET: &str = "client secret: ä&=/+";
 
-const SUBJECT: Subject = Subject {
+pub(super) const SUBJECT: Subject = Subject {
     issuer: "oauth2",
     scope: "r.test",
     image: "r.test/team/app",
@@ -52,6 +54,23 @@ fn node(reply: impl Fn(&Received) -> Reply + Send + Sync + 'static, settings: &[
         [url.as_str(), &trust, "--username kcp"].into_iter().chain(settings.iter().copied()).collect();
     login(&node, "r.test", "oauth2", &settings, "s3cr3t-of-kcp").done();
     (fake, node)
+}
+
+/// What the server said says more than that the second try took too long.
+#[test]
+fn a_failure_before_the_deadline_is_told_not_the_deadline() {
+    let count = AtomicUsize::new(0);
+    let busy_then_silent = move |_: &Received| match count.fetch_add(1, Ordering::Relaxed) {
+        0 => Reply::json(503, &json!({ "error": "under maintenance" })),
+        _ => Reply::Drip,
+    };
+    let (fake, node) = node(busy_then_silent, &[]);
+    let expected = format!(
+        "keyring-credential-provider: r.test: `{}/token` answered 503: under maintenance; check what is stored with \
+         `keyring-credential-provider explain`\n",
+        fake.url()
+    );
+    assert_eq!((ask(&node, "r.test/a", "2s"), fake.count()), (Run::new(1, "", &expected), 2));
 }
 
 #[test]
