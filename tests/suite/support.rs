@@ -62,9 +62,45 @@ impl Drop for Dir {
     }
 }
 
+/// A node of any system, with a directory of its own and the store `store` in it: what a test needs that runs on several.
+pub(crate) trait AnyNode {
+    /// The program with this node's store.
+    fn command(&self, arguments: &[&str]) -> Command;
+
+    /// Returns where a file of the node's directory is.
+    fn on_disk(&self, name: &str) -> PathBuf;
+
+    /// Returns the same place as the program names it.
+    fn path(&self, name: &str) -> String;
+
+    /// Returns what a run of the program left, without what was said beside it.
+    fn read(&self, output: Output) -> Run {
+        output.into()
+    }
+
+    /// Runs the program.
+    fn run(&self, arguments: &[&str], stdin: &str) -> Run {
+        self.read(output(&mut self.command(arguments), stdin))
+    }
+}
+
 /// A node with a store.
 pub(crate) struct Node {
     dir: Dir,
+}
+
+impl AnyNode for Node {
+    fn command(&self, arguments: &[&str]) -> Command {
+        self.command(arguments)
+    }
+
+    fn on_disk(&self, name: &str) -> PathBuf {
+        self.dir().join(name)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.dir().join(name).to_str().unwrap().to_owned()
+    }
 }
 
 impl Node {
@@ -153,6 +189,10 @@ pub(crate) fn shipped() -> Option<PathBuf> {
 
 /// Runs a command with this standard input. A program that does not read it is no error.
 pub(crate) fn run(command: &mut Command, stdin: impl AsRef<[u8]>) -> Run {
+    output(command, stdin).into()
+}
+
+fn output(command: &mut Command, stdin: impl AsRef<[u8]>) -> Output {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -164,7 +204,7 @@ pub(crate) fn run(command: &mut Command, stdin: impl AsRef<[u8]>) -> Run {
     let writer = std::thread::spawn(move || drop(input.write_all(&stdin)));
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();
-    output.into()
+    output
 }
 
 /// A request as the kubelet encodes it (vectors, `encode_request`).

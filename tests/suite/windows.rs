@@ -8,7 +8,7 @@ use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Once, OnceLock};
 use std::thread;
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::registry::{Auth, PASSWORD, Registry, USER, hosts_toml};
-use crate::support::{self, Run, answer, request};
+use crate::support::{self, AnyNode, Run, answer, request};
 
 /// The rules of access control lists need no Windows; their own tests run here as well.
 #[path = "../../src/platform/windows/access.rs"]
@@ -58,7 +58,7 @@ impl Machine {
     }
 
     /// A machine with an empty store.
-    fn with_store() -> Option<Self> {
+    pub(crate) fn with_store() -> Option<Self> {
         let machine = Self::new()?;
         machine.run(&["store", "init"], "").done();
         Some(machine)
@@ -137,6 +137,24 @@ impl Machine {
         assert_eq!(self.run(&["list"], ""), Run::new(4, "", &format!("error: {reason}\nhint: {remedy}\n")));
         let line = format!("keyring-credential-provider: r.test: {reason}; {remedy}\n");
         assert_eq!(self.ask("r.test/app"), Run::new(1, "", &line));
+    }
+}
+
+impl AnyNode for Machine {
+    fn command(&self, arguments: &[&str]) -> Command {
+        self.command(arguments)
+    }
+
+    fn on_disk(&self, name: &str) -> PathBuf {
+        self.on_disk(name)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.path(&name.replace('/', r"\"))
+    }
+
+    fn read(&self, output: Output) -> Run {
+        without_last_words(output.into())
     }
 }
 

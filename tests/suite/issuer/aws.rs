@@ -22,7 +22,7 @@ const STORED: Expected<'_> =
 const ASSUMED: Expected<'_> =
     Expected { key_id: "ASIAROLE", secret: "role-secret", session: Some("role-session"), ..STORED };
 
-const SUBJECT: Subject = Subject {
+pub(super) const SUBJECT: Subject = Subject {
     issuer: "aws-ecr",
     scope: REGISTRY,
     image: IMAGE,

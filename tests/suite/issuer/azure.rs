@@ -19,7 +19,7 @@ const USER: &str = "00000000-0000-0000-0000-000000000000";
 const REFRESH: &str = "e30.eyJpYXQiOjEwMDAsImV4cCI6MTE4MDB9.cmVnaXN0cnk";
 const TOKEN_PATH: &str = "/99999999-8888-7777-6666-555555555555/oauth2/v2.0/token";
 
-const SUBJECT: Subject = Subject {
+pub(super) const SUBJECT: Subject = Subject {
     issuer: "azure-acr",
     scope: REGISTRY,
     image: IMAGE,
@@ -223,7 +223,7 @@ fn peer_bug_a_pod_without_a_token_never_gets_the_nodes_identity() {
 #[test]
 fn peer_bug_the_applications_secret_is_never_the_answer() {
     let fake = Fake::https(reply);
-    let node = SUBJECT.node(&fake, SECRET, None);
+    let node = SUBJECT.node(&fake);
     let (user, password, _, key) = parts(ask(&node, IMAGE, "10s"));
     assert_eq!((user.as_str(), password.as_str(), key.as_str()), (USER, REFRESH, REGISTRY));
     let other = ask(&node, "other.azurecr.io/app", "10s");

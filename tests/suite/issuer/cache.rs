@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::fake::{Fake, Reply};
 use super::{ask, assert_kept, ca_file, login, parts};
-use crate::support::{Node, Run, request};
+use crate::support::{AnyNode, Node, Run, request};
 
 /// A token server that numbers its tokens, each good for so long.
 fn counting(seconds: i64) -> Fake {
@@ -24,6 +24,7 @@ fn counting(seconds: i64) -> Fake {
     })
 }
 
+/// A node with an entry for `r.test` that asks this server.
 #[track_caller]
 fn node(fake: &Fake, settings: &[&str]) -> Node {
     let node = Node::new();
@@ -32,18 +33,18 @@ fn node(fake: &Fake, settings: &[&str]) -> Node {
 }
 
 #[track_caller]
-fn add(node: &Node, scope: &str, fake: &Fake, settings: &[&str]) {
+fn add(node: &dyn AnyNode, scope: &str, fake: &Fake, settings: &[&str]) {
     let (url, trust) = (format!("token-url={}/token", fake.url()), ca_file(node));
     let settings: Vec<&str> = [url.as_str(), &trust, "-u id"].into_iter().chain(settings.iter().copied()).collect();
     login(node, scope, "oauth2", &settings, "client-secret").done();
 }
 
 #[track_caller]
-fn password(node: &Node, image: &str) -> String {
+fn password(node: &dyn AnyNode, image: &str) -> String {
     parts(ask(node, image, "10s")).1
 }
 
-fn start(node: &Node, image: &str) -> Child {
+fn start(node: &dyn AnyNode, image: &str) -> Child {
     let mut child = node
         .command(&["get-credentials"])
         .stdin(Stdio::piped())
@@ -53,6 +54,13 @@ fn start(node: &Node, image: &str) -> Child {
         .unwrap();
     child.stdin.take().unwrap().write_all(request(image).as_bytes()).unwrap();
     child
+}
+
+/// The password of an answer that was started.
+#[track_caller]
+fn finish(node: &dyn AnyNode, child: Child) -> (String, u64) {
+    let (_, password, seconds, _) = parts(node.read(child.wait_with_output().unwrap()));
+    (password, seconds)
 }
 
 fn wait_for(what: &str, is_so: impl Fn() -> bool) {
@@ -66,14 +74,20 @@ fn wait_for(what: &str, is_so: impl Fn() -> bool) {
 /// A cold node starts 64 pods with 64 images of one registry: kubelet runs a plugin for each at the same time.
 #[test]
 fn peer_bug_a_burst_asks_once_and_everybody_answers() {
+    a_burst_asks_once(&Node::new(), 64);
+}
+
+#[track_caller]
+pub(super) fn a_burst_asks_once(node: &dyn AnyNode, processes: usize) {
     let fake = Fake::https(|_| {
         thread::sleep(Duration::from_millis(300));
         Reply::json(200, &json!({ "access_token": "token", "expires_in": 3600 }))
     });
-    let node = node(&fake, &[]);
-    let children: Vec<Child> = (0..64).map(|number| start(&node, &format!("r.test/team/app-{number}"))).collect();
+    add(node, "r.test", &fake, &[]);
+    let images = (0..processes).map(|number| format!("r.test/team/app-{number}"));
+    let children: Vec<Child> = images.map(|image| start(node, &image)).collect();
     for child in children {
-        let (_, password, seconds, _) = parts(child.wait_with_output().unwrap().into());
+        let (password, seconds) = finish(node, child);
         assert_eq!(password, "token");
         assert_kept(seconds, 3600 - 60 - 900);
     }
@@ -82,6 +96,11 @@ fn peer_bug_a_burst_asks_once_and_everybody_answers() {
 
 #[test]
 fn a_killed_asker_costs_one_more_request() {
+    a_killed_asker_costs_one_more(&Node::new());
+}
+
+#[track_caller]
+pub(super) fn a_killed_asker_costs_one_more(node: &dyn AnyNode) {
     let count = Arc::new(AtomicUsize::new(0));
     let seen = count.clone();
     let fake = Fake::https(move |_| {
@@ -90,14 +109,14 @@ fn a_killed_asker_costs_one_more_request() {
         }
         Reply::json(200, &json!({ "access_token": "token", "expires_in": 3600 }))
     });
-    let node = node(&fake, &[]);
-    let mut first = start(&node, "r.test/a");
+    add(node, "r.test", &fake, &[]);
+    let mut first = start(node, "r.test/a");
     wait_for("the first asks", || count.load(Ordering::SeqCst) == 1);
-    let others: Vec<Child> = (0..8).map(|number| start(&node, &format!("r.test/b-{number}"))).collect();
+    let others: Vec<Child> = (0..8).map(|number| start(node, &format!("r.test/b-{number}"))).collect();
     first.kill().unwrap();
     first.wait().unwrap();
     for other in others {
-        assert_eq!(parts(other.wait_with_output().unwrap().into()).1, "token");
+        assert_eq!(finish(node, other).0, "token");
     }
     assert_eq!(count.load(Ordering::SeqCst), 2);
 }
@@ -121,6 +140,11 @@ fn one_issuer_that_hangs_does_not_stop_another() {
 
 #[test]
 fn with_the_issuer_down_a_token_with_life_left_is_served() {
+    a_token_with_life_left_is_served(&Node::new());
+}
+
+#[track_caller]
+pub(super) fn a_token_with_life_left_is_served(node: &dyn AnyNode) {
     let is_down = Arc::new(AtomicBool::new(false));
     let down = is_down.clone();
     // Never fresh: with less than two minutes left, the issuer is asked every time.
@@ -130,14 +154,14 @@ fn with_the_issuer_down_a_token_with_life_left_is_served() {
         }
         Reply::json(200, &json!({ "access_token": "token", "expires_in": 100 }))
     });
-    let node = node(&fake, &[]);
-    assert_eq!(password(&node, "r.test/a"), "token");
+    add(node, "r.test", &fake, &[]);
+    assert_eq!(password(node, "r.test/a"), "token");
     is_down.store(true, Ordering::SeqCst);
-    let (_, password, seconds, _) = parts(ask(&node, "r.test/a", "10s"));
+    let (_, password, seconds, _) = parts(ask(node, "r.test/a", "10s"));
     assert_eq!((password.as_str(), seconds), ("token", 0));
     assert_eq!(fake.count(), 2);
     // And it is not asked again for some seconds.
-    assert_eq!(parts(ask(&node, "r.test/a", "10s")).1, "token");
+    assert_eq!(parts(ask(node, "r.test/a", "10s")).1, "token");
     assert_eq!(fake.count(), 2);
 }
 
@@ -162,10 +186,15 @@ fn with_none_left_the_failure_is_one_line_and_remembered_for_seconds() {
 
 #[test]
 fn a_warm_cache_asks_nobody_and_counts_down() {
+    a_warm_cache_asks_nobody(&Node::new());
+}
+
+#[track_caller]
+pub(super) fn a_warm_cache_asks_nobody(node: &dyn AnyNode) {
     let fake = counting(3600);
-    let node = node(&fake, &["cache=10m"]);
+    add(node, "r.test", &fake, &["cache=10m"]);
     for image in ["r.test/a", "r.test/b", "r.test/a"] {
-        let (_, password, seconds, _) = parts(ask(&node, image, "10s"));
+        let (_, password, seconds, _) = parts(ask(node, image, "10s"));
         assert_eq!(password, "token-1");
         assert_kept(seconds, 600);
     }
@@ -174,36 +203,41 @@ fn a_warm_cache_asks_nobody_and_counts_down() {
 
 #[test]
 fn a_cache_that_is_lost_damaged_or_foreign_is_a_miss() {
+    a_bad_cache_is_a_miss(&Node::new());
+}
+
+#[track_caller]
+pub(super) fn a_bad_cache_is_a_miss(node: &dyn AnyNode) {
     let fake = counting(3600);
-    let node = node(&fake, &[]);
-    let cache = node.store().join("tokens.sealed");
-    assert_eq!(password(&node, "r.test/a"), "token-1");
+    add(node, "r.test", &fake, &[]);
+    let cache = node.on_disk("store/tokens.sealed");
+    assert_eq!(password(node, "r.test/a"), "token-1");
     let sealed = fs::read(&cache).unwrap();
     assert!(!sealed.windows(7).any(|window| window == b"token-1"), "it is sealed");
 
     fs::remove_file(&cache).unwrap();
-    assert_eq!(password(&node, "r.test/a"), "token-2");
+    assert_eq!(password(node, "r.test/a"), "token-2");
     let mut bad = fs::read(&cache).unwrap();
     let last = bad.len() - 1;
     bad[last] ^= 1;
     fs::write(&cache, &bad).unwrap();
-    assert_eq!(password(&node, "r.test/a"), "token-3");
+    assert_eq!(password(node, "r.test/a"), "token-3");
     fs::write(&cache, b"").unwrap();
-    assert_eq!(password(&node, "r.test/a"), "token-4");
+    assert_eq!(password(node, "r.test/a"), "token-4");
     // Another store's cache, and the store itself, in its place.
-    fs::write(&cache, fs::read(node.sealed()).unwrap()).unwrap();
-    assert_eq!(password(&node, "r.test/a"), "token-5");
+    fs::write(&cache, fs::read(node.on_disk("store/credentials.sealed")).unwrap()).unwrap();
+    assert_eq!(password(node, "r.test/a"), "token-5");
     // One that others could have written.
     fs::set_permissions(&cache, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
-    assert_eq!(password(&node, "r.test/a"), "token-6");
+    assert_eq!(password(node, "r.test/a"), "token-6");
     // And one that cannot be read or replaced at all.
     fs::remove_file(&cache).unwrap();
     fs::create_dir(&cache).unwrap();
-    assert_eq!(password(&node, "r.test/a"), "token-7");
-    assert_eq!(password(&node, "r.test/a"), "token-8");
+    assert_eq!(password(node, "r.test/a"), "token-7");
+    assert_eq!(password(node, "r.test/a"), "token-8");
     fs::remove_dir(&cache).unwrap();
-    assert_eq!(password(&node, "r.test/a"), "token-9");
-    assert_eq!(password(&node, "r.test/a"), "token-9");
+    assert_eq!(password(node, "r.test/a"), "token-9");
+    assert_eq!(password(node, "r.test/a"), "token-9");
 }
 
 #[test]
@@ -275,7 +309,11 @@ fn pod(image: &str, claims: &serde_json::Value) -> String {
 
 #[test]
 fn allow_names_the_service_accounts_that_may_have_a_credential() {
-    let node = Node::new();
+    allow_names_service_accounts(&Node::new());
+}
+
+#[track_caller]
+pub(super) fn allow_names_service_accounts(node: &dyn AnyNode) {
     let arguments = ["login", "r.test", "-u", "u", "--password-stdin", "--set", "allow=team-a/*,team-b/builder"];
     node.run(&arguments, "p").done();
     let account = |namespace: &str, name: &str| json!({ "kubernetes.io": { "namespace": namespace, "serviceaccount": { "name": name } } });
@@ -287,7 +325,7 @@ fn allow_names_the_service_accounts_that_may_have_a_credential() {
         (account("team-ab", "any"), Some("`allow` does not name service account `team-ab/any`")),
         (account("team-a/x", "any"), Some("`allow` does not name service account `team-a/x/any`")),
     ] {
-        let run = node.run(&["get-credentials"], pod("r.test/a", &claims));
+        let run = node.run(&["get-credentials"], &pod("r.test/a", &claims));
         match refusal {
             None => assert_eq!(parts(run).0, "u"),
             Some(reason) => {
@@ -298,11 +336,11 @@ fn allow_names_the_service_accounts_that_may_have_a_credential() {
     }
     let tokens = "set `tokenAttributes` in the kubelet's configuration, and check the pod's service account";
     assert_eq!(
-        node.run(&["get-credentials"], pod("r.test/a", &json!({}))),
+        node.run(&["get-credentials"], &pod("r.test/a", &json!({}))),
         line(&format!("the service-account token does not say whose it is; {tokens}"))
     );
     let none = "the request has no service-account token, and this credential is for pods that have one";
-    assert_eq!(node.ask("r.test/a"), line(&format!("{none}; {tokens}")));
+    assert_eq!(node.run(&["get-credentials"], &request("r.test/a")), line(&format!("{none}; {tokens}")));
 }
 
 #[test]

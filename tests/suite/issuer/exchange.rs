@@ -10,7 +10,7 @@ use crate::support::{Node, Run};
 
 const KEY: &str = "ibm-api-key-of-44-characters";
 
-const SUBJECT: Subject = Subject {
+pub(super) const SUBJECT: Subject = Subject {
     issuer: "exchange",
     scope: "de.icr.io",
     image: "de.icr.io/team/app",

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::fake::{Fake, Received, Reply};
 use super::{ask, ask_for_pod, ca_file, login, parts};
-use crate::support::{Node, Run};
+use crate::support::{AnyNode, Node, Run};
 
 /// A secret that nobody has.
 pub(crate) const WRONG: &str = "wrong-secret-of-some-length";
@@ -38,32 +38,43 @@ pub(crate) struct Subject {
 impl Subject {
     /// A node with an entry that asks this server.
     #[track_caller]
-    pub(crate) fn node(&self, fake: &Fake, secret: &str, ca: Option<&str>) -> Node {
+    pub(crate) fn node(&self, fake: &Fake) -> Node {
         let node = Node::new();
-        let trust = ca_file(&node);
-        let mut settings = (self.settings)(fake.url());
-        settings.push(ca.map_or(trust, str::to_owned));
-        let settings: Vec<&str> = settings.iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
-        let run = login(&node, self.scope, self.issuer, &settings, if self.by_pod { "" } else { secret });
-        assert_eq!(run.code, 0, "{run:?}");
+        self.store(&node, fake, self.secret, None);
         node
     }
 
+    /// Stores an entry that asks this server.
+    #[track_caller]
+    fn store(&self, node: &dyn AnyNode, fake: &Fake, secret: &str, ca: Option<&str>) {
+        let trust = ca_file(node);
+        let mut settings = (self.settings)(fake.url());
+        settings.push(ca.map_or(trust, str::to_owned));
+        let settings: Vec<&str> = settings.iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
+        let run = login(node, self.scope, self.issuer, &settings, if self.by_pod { "" } else { secret });
+        assert_eq!(run.code, 0, "{run:?}");
+    }
+
     /// What the kubelet gets; the secret counts where it is the pod's.
-    fn ask(&self, node: &Node, secret: &str, timeout: &str) -> Run {
+    fn ask(&self, node: &dyn AnyNode, secret: &str, timeout: &str) -> Run {
         if self.by_pod { ask_for_pod(node, self.image, secret, timeout) } else { ask(node, self.image, timeout) }
     }
 
     /// A server that does this instead where it matters, and what the program makes of it.
     #[track_caller]
-    fn with(&self, fault: impl Fn(&Received) -> Option<Reply> + Send + Sync + 'static, timeout: &str) -> (Fake, Run) {
+    fn with(
+        &self,
+        node: &dyn AnyNode,
+        fault: impl Fn(&Received) -> Option<Reply> + Send + Sync + 'static,
+        timeout: &str,
+    ) -> (Fake, Run) {
         let subject = *self;
         let fake = Fake::https(move |received| {
             let at_place = received.target.split('?').next() == Some(subject.path);
             at_place.then(|| fault(received)).flatten().unwrap_or_else(|| (subject.reply)(received))
         });
-        let node = self.node(&fake, self.secret, None);
-        let run = self.ask(&node, self.secret, timeout);
+        self.store(node, &fake, self.secret, None);
+        let run = self.ask(node, self.secret, timeout);
         (fake, run)
     }
 
@@ -92,30 +103,31 @@ impl Subject {
 const STORED: &str = "check what is stored with `keyring-credential-provider explain`";
 const NETWORK: &str = "check the address, the proxy, `ca-file` and the network";
 
-pub(crate) fn right(subject: &Subject) {
-    let (fake, run) = subject.with(|_| None, "10s");
+pub(crate) fn right(subject: &Subject, node: &dyn AnyNode) {
+    let (fake, run) = subject.with(node, |_| None, "10s");
     subject.assert_answers(run);
     assert_eq!(subject.count(&fake), 1);
 }
 
-pub(crate) fn wrong_secret(subject: &Subject) {
+pub(crate) fn wrong_secret(subject: &Subject, node: &dyn AnyNode) {
     let fake = Fake::https(subject.reply);
-    let node = subject.node(&fake, subject.wrong, None);
-    let run = subject.ask(&node, subject.wrong, "10s");
+    subject.store(node, &fake, subject.wrong, None);
+    let run = subject.ask(node, subject.wrong, "10s");
     subject.assert_fails(&fake, &run, subject.refused, STORED);
     assert!(!run.stderr.contains("wrong-secret"), "{}", run.stderr);
 }
 
-pub(crate) fn forbidden(subject: &Subject) {
+pub(crate) fn forbidden(subject: &Subject, node: &dyn AnyNode) {
     let no = |_: &Received| Some(Reply::json(403, &serde_json::json!({ "message": "not you" })));
-    let (fake, run) = subject.with(no, "10s");
+    let (fake, run) = subject.with(node, no, "10s");
     subject.assert_fails(&fake, &run, "answered 403: not you", STORED);
     assert_eq!(subject.count(&fake), 1, "a refusal is not asked again");
 }
 
-pub(crate) fn busy_once(subject: &Subject) {
+pub(crate) fn busy_once(subject: &Subject, node: &dyn AnyNode) {
     let count = AtomicUsize::new(0);
     let (fake, run) = subject.with(
+        node,
         move |_| {
             let is_first = count.fetch_add(1, Ordering::Relaxed) == 0;
             is_first.then(|| Reply::new(429, "text/plain", "slow down"))
@@ -126,23 +138,23 @@ pub(crate) fn busy_once(subject: &Subject) {
     assert_eq!(subject.count(&fake), 2);
 }
 
-pub(crate) fn broken_for_ever(subject: &Subject) {
+pub(crate) fn broken_for_ever(subject: &Subject, node: &dyn AnyNode) {
     let broken = |_: &Received| Some(Reply::new(500, "text/html", "<html>oops</html>"));
     let start = Instant::now();
-    let (fake, run) = subject.with(broken, "2s");
+    let (fake, run) = subject.with(node, broken, "2s");
     subject.assert_fails(&fake, &run, "answered 500", STORED);
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     assert!((2..=4).contains(&subject.count(&fake)), "{}", subject.count(&fake));
 }
 
-pub(crate) fn slow_drip(subject: &Subject) {
-    let (fake, run) = subject.with(|_| Some(Reply::Drip), "1s");
+pub(crate) fn slow_drip(subject: &Subject, node: &dyn AnyNode) {
+    let (fake, run) = subject.with(node, |_| Some(Reply::Drip), "1s");
     subject.assert_fails(&fake, &run, "did not answer in time", NETWORK);
 }
 
-pub(crate) fn truncated(subject: &Subject) {
+pub(crate) fn truncated(subject: &Subject, node: &dyn AnyNode) {
     let (fake, run) =
-        subject.with(|_| Some(Reply::new(200, "application/json", r#"{"access_token":"secret-tok"#)), "10s");
+        subject.with(node, |_| Some(Reply::new(200, "application/json", r#"{"access_token":"secret-tok"#)), "10s");
     assert_eq!((run.code, run.stdout.as_str()), (1, ""));
     let endpoint = format!("{}{}", fake.url(), subject.path);
     let start = format!("`{}` answered with something else than was asked for: ", endpoint.trim_end_matches('/'));
@@ -150,31 +162,32 @@ pub(crate) fn truncated(subject: &Subject) {
     assert!(!run.stderr.contains("secret-tok") && run.stderr.lines().count() == 1, "{}", run.stderr);
 }
 
-pub(crate) fn cut_off(subject: &Subject) {
-    let (fake, run) = subject.with(|_| Some(Reply::Cut), "1s");
+pub(crate) fn cut_off(subject: &Subject, node: &dyn AnyNode) {
+    let (fake, run) = subject.with(node, |_| Some(Reply::Cut), "1s");
     subject.assert_fails(&fake, &run, "cannot be reached: unexpected end of file", NETWORK);
 }
 
-pub(crate) fn huge(subject: &Subject) {
-    let (fake, run) = subject.with(|_| Some(Reply::Huge), "10s");
+pub(crate) fn huge(subject: &Subject, node: &dyn AnyNode) {
+    let (fake, run) = subject.with(node, |_| Some(Reply::Huge), "10s");
     let reason = "answered with something else than was asked for: its body is larger than 1 MiB";
     subject.assert_fails(&fake, &run, reason, STORED);
     assert_eq!(subject.count(&fake), 1);
 }
 
-pub(crate) fn redirect(subject: &Subject) {
+pub(crate) fn redirect(subject: &Subject, node: &dyn AnyNode) {
     let elsewhere = Fake::https(subject.reply);
     let target = format!("{}{}", elsewhere.url(), subject.path);
-    let (fake, run) = subject.with(move |_| Some(Reply::new(307, "text/plain", "").header("Location", &target)), "10s");
+    let (fake, run) =
+        subject.with(node, move |_| Some(Reply::new(307, "text/plain", "").header("Location", &target)), "10s");
     let reason = "answered 307 with a redirect, which is not followed with a credential";
     subject.assert_fails(&fake, &run, reason, STORED);
     assert_eq!(elsewhere.count(), 0);
 }
 
-pub(crate) fn unknown_authority(subject: &Subject) {
+pub(crate) fn unknown_authority(subject: &Subject, node: &dyn AnyNode) {
     let fake = Fake::https(subject.reply);
-    let node = subject.node(&fake, subject.secret, Some(""));
-    let run = subject.ask(&node, subject.secret, "10s");
+    subject.store(node, &fake, subject.secret, Some(""));
+    let run = subject.ask(node, subject.secret, "10s");
     let first = fake.url();
     assert_eq!((run.code, run.stdout.as_str()), (1, ""));
     let reason = "cannot be reached: its certificate is from an authority that is not trusted here";
@@ -182,20 +195,20 @@ pub(crate) fn unknown_authority(subject: &Subject) {
     assert_eq!(fake.count(), 0, "nothing was sent");
 }
 
-pub(crate) fn closed(subject: &Subject) {
+pub(crate) fn closed(subject: &Subject, node: &dyn AnyNode) {
     let count = AtomicUsize::new(0);
     let (fake, run) =
-        subject.with(move |_| (count.fetch_add(1, Ordering::Relaxed) == 0).then_some(Reply::Close), "10s");
+        subject.with(node, move |_| (count.fetch_add(1, Ordering::Relaxed) == 0).then_some(Reply::Close), "10s");
     subject.assert_answers(run);
     assert_eq!(subject.count(&fake), 2);
 }
 
 /// A server whose clock is ten minutes ahead or behind: what it says of its tokens is understood by its clock.
-pub(crate) fn clock_is_off(subject: &Subject) {
+pub(crate) fn clock_is_off(subject: &Subject, node: &dyn AnyNode) {
     for offset in [600, -600] {
         let fake = Fake::with_clock(offset, subject.reply);
-        let node = subject.node(&fake, subject.secret, None);
-        subject.assert_answers(subject.ask(&node, subject.secret, "10s"));
+        subject.store(node, &fake, subject.secret, None);
+        subject.assert_answers(subject.ask(node, subject.secret, "10s"));
     }
 }
 
@@ -211,7 +224,7 @@ macro_rules! fault_matrix {
         }
     };
     (@tests $subject:expr, $($name:ident)*) => {
-        $(#[test] fn $name() { faults::$name(&$subject); })*
+        $(#[test] fn $name() { faults::$name(&$subject, &$crate::support::Node::new()); })*
     };
 }
 pub(crate) use fault_matrix;

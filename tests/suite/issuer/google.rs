@@ -47,7 +47,7 @@ fn key(id: &str, pem: &str) -> String {
 }
 
 /// The subject with its key; a secret that is wrong is a key that Google does not know.
-fn subject() -> Subject {
+pub(super) fn subject() -> Subject {
     static KEYS: OnceLock<[String; 2]> = OnceLock::new();
     let [secret, wrong] = KEYS.get_or_init(|| ["key-1", WRONG].map(|id| key(id, PRIVATE)));
     Subject { secret, wrong, ..SUBJECT }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use serde_json::json;
 
-use super::{ask, ask_for_pod, assert_kept, login, parts, pod_token, setting};
+use super::{ask, ask_for_pod, assert_kept, login, parts, pod_token};
 use crate::support::{Node, Run, run};
 
 /// Writes a helper that takes down how it was called and then does this.
@@ -32,7 +32,7 @@ fn says(answer: &serde_json::Value) -> String {
 fn node(scope: &str, settings: &[&str], does: &str) -> (Node, PathBuf) {
     let node = Node::new();
     let program = script(&node, does);
-    let program_setting = setting("program", &program);
+    let program_setting = format!("program={}", program.display());
     let settings: Vec<&str> = [program_setting.as_str()].into_iter().chain(settings.iter().copied()).collect();
     login(&node, scope, "helper", &settings, "").done();
     (node, program)

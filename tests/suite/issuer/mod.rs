@@ -1,7 +1,7 @@
 //! Issuers, against servers inside the test that verify what they are sent.
 //!
-//! A new issuer plugs in with a file that has a [`Subject`](faults::Subject) and `fault_matrix!(SUBJECT);`, and then tests of
-//! its own ways.
+//! A new issuer plugs in with a file that has a [`Subject`](faults::Subject) and `fault_matrix!(SUBJECT);`, a word in `windows`,
+//! which runs the same on the Windows program, and then tests of its own ways.
 
 mod aws;
 mod azure;
@@ -19,19 +19,19 @@ mod quay;
 mod sigv4;
 mod token_exchange;
 mod vault;
-
-use std::path::Path;
+#[cfg(target_os = "linux")]
+mod windows;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
-use crate::support::{Node, Run, answer, request};
+use crate::support::{AnyNode, Run, answer, request};
 use fake::{Received, authority};
 
 /// Logs in with a secret, or none, and settings; those that begin with `-` are options as they are.
 #[track_caller]
-fn login(node: &Node, scope: &str, issuer: &str, settings: &[&str], secret: &str) -> Run {
+fn login(node: &dyn AnyNode, scope: &str, issuer: &str, settings: &[&str], secret: &str) -> Run {
     let mut arguments = vec!["login".to_owned(), scope.to_owned(), "--issuer".to_owned(), issuer.to_owned()];
     for setting in settings {
         if setting.starts_with('-') {
@@ -48,19 +48,14 @@ fn login(node: &Node, scope: &str, issuer: &str, settings: &[&str], secret: &str
 }
 
 /// The setting that makes the program trust the test's certificate authority.
-fn ca_file(node: &Node) -> String {
-    let path = node.dir().join("ca.pem");
-    authority().copy_to(&path);
-    setting("ca-file", &path)
-}
-
-fn setting(name: &str, path: &Path) -> String {
-    format!("{name}={}", path.to_str().unwrap())
+fn ca_file(node: &dyn AnyNode) -> String {
+    authority().copy_to(&node.on_disk("ca.pem"));
+    format!("ca-file={}", node.path("ca.pem"))
 }
 
 /// Asks as the kubelet does, with a deadline.
-fn ask(node: &Node, image: &str, timeout: &str) -> Run {
-    node.run(&["get-credentials", "--timeout", timeout], request(image))
+fn ask(node: &dyn AnyNode, image: &str, timeout: &str) -> Run {
+    node.run(&["get-credentials", "--timeout", timeout], &request(image))
 }
 
 /// A pod's token: claims of the cluster, and a signature that nobody here can check.
@@ -78,13 +73,13 @@ fn pod_request(image: &str, token: &str, annotations: &serde_json::Value) -> Str
 }
 
 /// Asks as the kubelet does for a pod with this token, with a deadline.
-fn ask_for_pod(node: &Node, image: &str, token: &str, timeout: &str) -> Run {
-    node.run(&["get-credentials", "--timeout", timeout], pod_request(image, token, &json!({})))
+fn ask_for_pod(node: &dyn AnyNode, image: &str, token: &str, timeout: &str) -> Run {
+    node.run(&["get-credentials", "--timeout", timeout], &pod_request(image, token, &json!({})))
 }
 
 /// Whether a request without a pod's token fails with the one line that says so.
 #[track_caller]
-fn assert_needs_pod(node: &Node, image: &str) {
+fn assert_needs_pod(node: &dyn AnyNode, image: &str) {
     let host = image.split('/').next().unwrap();
     let expected = format!(
         "keyring-credential-provider: {host}: the request has no service-account token, and this credential is for pods that \

@@ -13,7 +13,7 @@ const ROBOT: &str = "team+pull";
 /// What the pod of the tests shows.
 const PROOF: &str = "e30.eyJzdWIiOiJzeXN0ZW06c2VydmljZWFjY291bnQ6dGVhbTpidWlsZGVyIn0.c2lnbmF0dXJl";
 
-const SUBJECT: Subject = Subject {
+pub(super) const SUBJECT: Subject = Subject {
     issuer: "quay-federation",
     scope: "quay.test",
     image: "quay.test/team/app",

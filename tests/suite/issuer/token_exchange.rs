@@ -13,7 +13,7 @@ const SECRET: &str = "subject-token&of=some+length";
 const GRANT: (&str, &str) = ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange");
 const JWT: (&str, &str) = ("subject_token_type", "urn:ietf:params:oauth:token-type:jwt");
 
-const SUBJECT: Subject = Subject {
+pub(super) const SUBJECT: Subject = Subject {
     issuer: "token-exchange",
     scope: "r.test",
     image: "r.test/team/app",
@@ -137,7 +137,7 @@ fn a_token_that_is_handed_back_ends_before_the_pods_does() {
 #[test]
 fn a_stored_token_is_used_for_every_pod() {
     let fake = Fake::https(reply);
-    let node = SUBJECT.node(&fake, SECRET, None);
+    let node = SUBJECT.node(&fake);
     for _ in 0..2 {
         assert_eq!(parts(ask_for_pod(&node, "r.test/a", &pod_token("a", "b"), "10s")).1, "at-1");
     }

@@ -11,7 +11,7 @@ use crate::support::{Node, Run};
 
 const SECRET_ID: &str = "4d3c2b1a-secret-id";
 
-const SUBJECT: Subject = Subject {
+pub(super) const SUBJECT: Subject = Subject {
     issuer: "vault",
     scope: "r.test",
     image: "r.test/team/app",
