@@ -192,7 +192,8 @@ pub(crate) fn run(command: &mut Command, stdin: impl AsRef<[u8]>) -> Run {
     output(command, stdin).into()
 }
 
-fn output(command: &mut Command, stdin: impl AsRef<[u8]>) -> Output {
+/// The same, before it is read.
+pub(crate) fn output(command: &mut Command, stdin: impl AsRef<[u8]>) -> Output {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -314,7 +314,7 @@ pub(crate) fn authority() -> &'static Authority {
         let root = params.self_signed(&key).unwrap();
         let issuer = Issuer::new(params, key);
         let leaf_key = KeyPair::generate().unwrap();
-        let leaf = CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
+        let leaf = CertificateParams::new(["127.0.0.1", "localhost", "issuer.test"].map(str::to_owned)).unwrap();
         let leaf = leaf.signed_by(&leaf_key, &issuer).unwrap();
         let client_key = KeyPair::generate().unwrap();
         let client = CertificateParams::new(vec!["node-1".to_owned()]).unwrap();

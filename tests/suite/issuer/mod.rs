@@ -18,6 +18,7 @@ mod pod;
 mod quay;
 mod sigv4;
 mod token_exchange;
+mod trust;
 mod vault;
 #[cfg(target_os = "linux")]
 mod windows;

@@ -4,7 +4,7 @@
 //! is one that runs on Linux too, with the same assertions; `ca-file` is a path of Windows.
 
 use super::faults::{self, Subject};
-use super::{aws, azure, cache, exchange, google, oauth2, quay, token_exchange, vault};
+use super::{aws, azure, cache, exchange, google, oauth2, quay, token_exchange, trust, vault};
 use crate::windows::Machine;
 
 const SUBJECTS: [Subject; 3] = [exchange::SUBJECT, aws::SUBJECT, azure::SUBJECT];
@@ -36,18 +36,20 @@ fn every_other_issuer_answers() {
     }
 }
 
-/// Makes a test of each of the cache's.
-macro_rules! cache {
-    ($($name:ident)*) => {
+/// Makes tests of those of a module.
+macro_rules! tests {
+    ($module:ident, $($name:ident)*) => {
         $(#[test]
         fn $name() {
             let Some(machine) = Machine::with_store() else { return };
-            cache::$name(&machine);
+            $module::$name(&machine);
         })*
     };
 }
 
-cache!(a_killed_asker_costs_one_more a_token_with_life_left_is_served a_warm_cache_asks_nobody a_bad_cache_is_a_miss
+tests!(trust, a_ca_file_of_every_editor the_environment_counts);
+
+tests!(cache, a_killed_asker_costs_one_more a_token_with_life_left_is_served a_warm_cache_asks_nobody a_bad_cache_is_a_miss
     allow_names_service_accounts);
 
 #[test]
