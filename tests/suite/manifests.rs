@@ -256,21 +256,3 @@ fn the_talos_manifest_names_this_program() {
     assert_eq!(manifest["metadata"]["name"], "keyring-credential-provider");
     assert_eq!(manifest["metadata"]["compatibility"]["talos"]["version"], ">= v1.6.0");
 }
-
-#[test]
-fn systemd_takes_the_units() {
-    let dir = Dir::new();
-    let mut command = Command::new("systemd-analyze");
-    command.args(["verify", "--man=no", "--recursive-errors=no"]).env("SYSTEMD_LOG_LEVEL", "warning");
-    for entry in fs::read_dir(file("systemd")).unwrap() {
-        let path = entry.unwrap().path();
-        let text = fs::read_to_string(&path).unwrap();
-        let program = "/usr/bin/keyring-credential-provider";
-        let is_service = path.extension().is_some_and(|extension| extension == "service");
-        assert_eq!(text.contains(&format!("\nExecStart={program} ")), is_service, "{}", path.display());
-        let copy = dir.path().join(path.file_name().unwrap());
-        fs::write(&copy, text.replace(program, BINARY)).unwrap();
-        command.arg(copy);
-    }
-    assert_eq!(run(&mut command, ""), Run::new(0, "", ""));
-}
