@@ -7,6 +7,7 @@ use std::time::UNIX_EPOCH;
 
 use serde::Deserialize;
 
+use crate::containerd;
 use crate::env;
 use crate::import::{self, Format, Import};
 use crate::kubelet::config::{self, KubeletVersion, ProviderSummary, System, Target, Verdict};
@@ -267,15 +268,8 @@ fn parse(root: &Root, format: Format, path: &str) -> Result<Import, String> {
 }
 
 fn runtime(root: &Root) -> Vec<RuntimeFile> {
-    let (configs, drop_ins, registries, directories): (&[&str], &[&str], &[&str], &[&str]) = match root.system() {
+    let (drop_ins, registries, directories): (&[&str], &[&str], &[&str]) = match root.system() {
         System::Linux => (
-            &[
-                "/etc/containerd/config.toml",
-                "/etc/k0s/containerd.toml",
-                "/var/snap/microk8s/current/args/containerd.toml",
-                "/var/lib/rancher/k3s/agent/etc/containerd/config.toml",
-                "/var/lib/rancher/rke2/agent/etc/containerd/config.toml",
-            ],
             &["/etc/containerd/conf.d", "/etc/k0s/containerd.d", "/etc/cri/conf.d"],
             &["/etc/rancher/k3s/registries.yaml", "/etc/rancher/rke2/registries.yaml"],
             &[
@@ -288,11 +282,6 @@ fn runtime(root: &Root) -> Vec<RuntimeFile> {
             ],
         ),
         System::Windows => (
-            &[
-                r"C:\Program Files\containerd\config.toml",
-                r"C:\ProgramData\containerd\config.toml",
-                r"C:\var\lib\rancher\rke2\agent\etc\containerd\config.toml",
-            ],
             &[],
             &[r"C:\etc\rancher\rke2\registries.yaml"],
             &[
@@ -302,7 +291,8 @@ fn runtime(root: &Root) -> Vec<RuntimeFile> {
             ],
         ),
     };
-    let mut configs: Vec<String> = configs.iter().map(|path| (*path).to_owned()).collect();
+    let usual = containerd::usual_configs(root.system());
+    let mut configs: Vec<String> = usual.iter().map(|path| (*path).to_owned()).collect();
     for dir in drop_ins {
         let names = root.list(dir).into_iter().filter(|name| name.ends_with(".toml"));
         configs.extend(names.map(|name| root.join(dir, &name)));

@@ -28,8 +28,9 @@ impl Root {
     /// # Errors
     /// When there is no such directory.
     pub fn new(dir: Option<&Path>) -> io::Result<Self> {
-        let here = if cfg!(windows) { System::Windows } else { System::Linux };
-        let Some(dir) = dir.filter(|dir| *dir != Path::new("/")) else { return Ok(Self { dir: None, system: here }) };
+        let Some(dir) = dir.filter(|dir| *dir != Path::new("/")) else {
+            return Ok(Self { dir: None, system: System::HERE });
+        };
         let dir = fs::canonicalize(dir)?;
         if !dir.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());

@@ -17,7 +17,7 @@ use unix as system;
 use windows as system;
 
 pub use system::cache::{cached_data_key, forget_data_key, keep_data_key};
-pub use system::containerd::{containerd_configs, plain_directory};
+pub use system::containerd::plain_directory;
 pub use system::daemon::{install_service, run_as_service, uninstall_service};
 pub use system::deadline::end_process_after;
 pub use system::files::{

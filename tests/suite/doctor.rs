@@ -373,6 +373,7 @@ fn logins_that_containerd_ignores() {
     };
     tree.write("/etc/containerd/config.toml", &format!("version = 3\n{}{}", login("docker.io"), login("q.test")));
     tree.write("/etc/containerd/conf.d/r.toml", &login("r.test"));
+    tree.write("/etc/cri/containerd.toml", &login("s.test"));
     tree.write(
         "/etc/rancher/k3s/registries.yaml",
         &format!("configs:\n  registry-1.docker.io:\n    auth: {{username: u, password: {SECRET}}}\n"),
@@ -388,6 +389,8 @@ warning: /etc/containerd/config.toml:2: `plugins.io.containerd.cri.v1.images.reg
   run `keyring-credential-provider import containerd /etc/containerd/config.toml --scrub`
 warning: /etc/containerd/conf.d/r.toml:1: a login for `r.test` stands here in plain text, and is ignored, because the plugin answers first [runtime-ignored]
   run `keyring-credential-provider import containerd /etc/containerd/conf.d/r.toml --scrub`
+info: /etc/cri/containerd.toml:1: a login for `s.test` stands here in plain text [runtime-login]
+  run `keyring-credential-provider import containerd /etc/cri/containerd.toml --scrub`
 info: /etc/containerd/config.toml:5: a login for `q.test` stands here in plain text [runtime-login]
   run `keyring-credential-provider import containerd /etc/containerd/config.toml --scrub`
 

@@ -17,9 +17,10 @@ use crate::cri::{Endpoint, Runtime};
 use crate::exit::Code;
 use crate::issuer::Issuing;
 use crate::kubelet::ApiVersion;
+use crate::kubelet::config::System;
 use crate::kubelet::response::CredentialProviderResponse;
 use crate::reference::Reference;
-use crate::{platform, provider, time};
+use crate::{provider, time};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -129,8 +130,8 @@ fn config(args: &Args) -> anyhow::Result<Config> {
     if !args.hosts_dir.is_empty() {
         return Ok(Config::with_roots(args.hosts_dir.clone()));
     }
-    let default = || platform::containerd_configs().into_iter().find(|path| path.is_file());
-    match args.containerd_config.clone().or_else(default) {
+    let mut usual = containerd::usual_configs(System::HERE).iter().map(PathBuf::from);
+    match args.containerd_config.clone().or_else(|| usual.find(|path| path.is_file())) {
         Some(path) => containerd::read(&path).context("cannot tell which hosts containerd asks"),
         None => Ok(Config::none()),
     }

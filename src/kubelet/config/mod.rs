@@ -95,6 +95,11 @@ pub enum System {
     Windows,
 }
 
+impl System {
+    /// The one that this program was built for.
+    pub const HERE: Self = if cfg!(windows) { Self::Windows } else { Self::Linux };
+}
+
 /// The kubelet that is to take a configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
