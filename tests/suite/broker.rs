@@ -280,7 +280,7 @@ fn only_root_and_the_group_are_served() {
 }
 
 #[test]
-fn what_is_too_large_is_refused_and_slow_clients_stall_nobody() {
+fn what_is_too_large_is_refused() {
     let node = Node::with(&["r.test"]);
     let broker = Broker::serve(&node, &[]);
     let large = Zeroizing::new(vec![b' '; 2 * 1024 * 1024]);
@@ -289,7 +289,15 @@ fn what_is_too_large_is_refused_and_slow_clients_stall_nobody() {
         error.to_string(),
         "Error, decoded message length too large: found 2097157 bytes, the limit is: 1114112 bytes"
     );
+    assert_eq!(ask(&node, &broker, "r.test/a"), node.ask("r.test/a"));
+}
 
+/// Clients that say nothing, that stop in the middle of a greeting, that speak another language, and that begin calls, more than
+/// there are threads for work, whose messages never come.
+#[test]
+fn slow_clients_stall_nobody() {
+    let node = Node::with(&["r.test"]);
+    let broker = Broker::serve(&node, &[]);
     let silent: Vec<_> = (0..300).map(|_| UnixStream::connect(&broker.socket).unwrap()).collect();
     let half: Vec<_> = (0..50)
         .map(|_| {
@@ -305,23 +313,45 @@ fn what_is_too_large_is_refused_and_slow_clients_stall_nobody() {
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let _ = stream.read_to_end(&mut rest);
     }
-    let start = Instant::now();
-    assert_eq!(ask(&node, &broker, "r.test/a"), node.ask("r.test/a"));
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    let expected = node.ask("r.test/a").stdout;
+    within(async {
+        let never = http::uri::PathAndQuery::from_static("/keyring.broker.v1.Broker/GetCredentials");
+        let mut calls = Vec::new();
+        for _ in 0..10 {
+            let connection = grpc::connect(&broker.socket).await.unwrap();
+            for _ in 0..16 {
+                let mut call = tonic::client::Grpc::with_origin(connection.clone(), grpc::origin());
+                let never = never.clone();
+                calls.push(tokio::spawn(async move {
+                    let codec =
+                        tonic_prost::ProstCodec::<v1::GetCredentialsRequest, v1::GetCredentialsResponse>::default();
+                    call.ready().await.unwrap();
+                    call.client_streaming(tonic::Request::new(tokio_stream::pending()), never, codec).await.map(drop)
+                }));
+            }
+        }
+        let start = Instant::now();
+        for _ in 0..20 {
+            let mut client = connect(&broker.socket).await;
+            let answer = client.get_credentials(message("r.test/a")).await.unwrap().into_inner();
+            assert_eq!(answer.response, expected.as_bytes());
+        }
+        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+        assert!(calls.iter().all(|call| !call.is_finished()), "they wait");
+    });
     drop((silent, half));
 }
 
+/// `benches/run.sh` measures how long each takes on two cores, and what 100,000 requests leave behind.
 #[test]
 fn two_hundred_clients_get_ten_thousand_right_answers_in_flat_memory() {
-    const CLIENTS: usize = 200;
-    const EACH: usize = 50;
     let node = Node::with(&["r.test"]);
     let broker = Broker::serve(&node, &[]);
     let expected = node.ask("r.test/a").stdout;
-    let round = |each: usize| {
+    let round = |clients: usize, each: usize| {
         within(async {
             let mut tasks = Vec::new();
-            for _ in 0..CLIENTS {
+            for _ in 0..clients {
                 let mut client = connect(&broker.socket).await;
                 let expected = expected.clone();
                 tasks.push(tokio::spawn(async move {
@@ -336,14 +366,17 @@ fn two_hundred_clients_get_ten_thousand_right_answers_in_flat_memory() {
             }
         });
     };
-    round(EACH / 2);
+    // Before the many, whose freed memory would hide what stays. Sixty bytes that stayed of each request would be three times as
+    // much as is allowed.
+    round(16, 100);
     let before = broker.resident_kib();
-    round(EACH);
+    round(16, 600);
     let after = broker.resident_kib();
-    assert!(after < before + 4096, "{before} KiB before, {after} KiB after");
+    assert!(after <= before + 1024, "{before} KiB before, {after} KiB after");
+    round(200, 50);
     let status = node.run(&["broker", "status", "--output", "json", "--broker", &broker.endpoint()], "").done();
     let status: serde_json::Value = serde_json::from_str(&status).unwrap();
-    assert_eq!(status["answers"], CLIENTS * (EACH / 2 + EACH));
+    assert_eq!(status["answers"], 16 * 700 + 200 * 50);
 }
 
 #[test]

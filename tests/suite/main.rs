@@ -71,3 +71,5 @@ mod windows;
 mod windows_broker;
 #[cfg(target_os = "linux")]
 mod windows_node;
+#[cfg(target_os = "linux")]
+mod windows_pipe;
