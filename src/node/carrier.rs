@@ -1,4 +1,4 @@
-//! The files that carry the kubelet's flags, a form each: setting the two flags in its text, and taking them out again.
+//! The files, and on Windows the value of a service, that carry the kubelet's flags, a form each: setting the two flags in its text, and taking them out again.
 //!
 //! Only the two flags change; what else a file says stays as it is, byte for byte. A form that cannot be understood for certain
 //! is refused. Sources: nodes' own scripts and units, as told at each variant.
@@ -8,10 +8,11 @@ use super::flavour::Refusal;
 use super::rancher;
 use super::root::Root;
 use super::script;
+use super::service;
 use super::unit;
 use super::words;
 
-/// A file that carries flags.
+/// What carries flags.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Carrier {
     /// A variable in a file of assignments, read by systemd's `EnvironmentFile=` or, on Windows, by `StartKubelet.ps1`.
@@ -45,6 +46,11 @@ pub enum Carrier {
         /// The variable that holds the kubelet's arguments, as it is written.
         variable: &'static str,
     },
+    /// The command line of a Windows service that is the kubelet, or of what nssm runs as one. It ends with the kubelet's arguments.
+    Service {
+        /// The value in the registry.
+        path: String,
+    },
     /// A `NodeConfig` of our own: `nodeadm` puts its flags behind all others at every boot (EKS AL2023).
     NodeConfig {
         /// The file.
@@ -53,7 +59,7 @@ pub enum Carrier {
 }
 
 impl Carrier {
-    /// Returns the file.
+    /// Returns the file, or the value.
     pub fn path(&self) -> &str {
         match self {
             Self::Variable { path, .. }
@@ -61,6 +67,7 @@ impl Carrier {
             | Self::Lines { path }
             | Self::Unit { path }
             | Self::Script { path, .. }
+            | Self::Service { path }
             | Self::NodeConfig { path } => path,
         }
     }
@@ -69,7 +76,11 @@ impl Carrier {
     pub fn is_ours(&self) -> bool {
         match self {
             Self::Rancher { .. } | Self::NodeConfig { .. } => true,
-            Self::Variable { .. } | Self::Lines { .. } | Self::Unit { .. } | Self::Script { .. } => false,
+            Self::Variable { .. }
+            | Self::Lines { .. }
+            | Self::Unit { .. }
+            | Self::Script { .. }
+            | Self::Service { .. } => false,
         }
     }
 
@@ -89,6 +100,7 @@ impl Carrier {
             }
             Self::Unit { .. } => unit::flags(&text()),
             Self::Script { .. } => Flags::of(text().split([' ', '\t', '\r', '\n', '\'', '"', ','])),
+            Self::Service { path } => service::flags(path),
             // It takes effect through nodeadm, in another file.
             Self::NodeConfig { .. } => Flags::default(),
         }
@@ -102,6 +114,7 @@ impl Carrier {
             | Self::Lines { .. }
             | Self::Unit { .. }
             | Self::Script { .. }
+            | Self::Service { .. }
             | Self::NodeConfig { .. } => Flags::default(),
         }
     }
@@ -134,6 +147,7 @@ impl Carrier {
                 Ok(lines.join(end) + end)
             }
             Self::Unit { .. } => unit::set(text_or_none, flags).ok_or_else(by_hand),
+            Self::Service { .. } => words::set(text_or_none, " ", flags).ok_or_else(by_hand),
             Self::Script { variable, .. } => script::set(text_or_none, variable, flags).ok_or_else(by_hand),
             Self::NodeConfig { .. } => {
                 let flags = flags.words().iter().map(|word| format!("      - {word}\n")).collect::<String>();
@@ -153,6 +167,7 @@ impl Carrier {
                 None => text.to_owned(),
             }),
             Self::Lines { .. } => Some(text.split_inclusive('\n').filter(|line| !is_flag(line)).collect()),
+            Self::Service { .. } => Some(words::unset(text, " ")),
             Self::Unit { .. } => Some(unit::unset(text)),
             Self::Script { .. } => Some(script::unset(text)),
         }

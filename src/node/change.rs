@@ -32,7 +32,7 @@ pub enum Kind {
 pub struct Change {
     /// What it is.
     pub kind: Kind,
-    /// The file, as the node names it.
+    /// The file, or the text in the registry, as the node names it.
     pub path: String,
     /// What is there; nothing when there is no such file.
     pub before: Option<Vec<u8>>,
@@ -45,7 +45,7 @@ pub struct Change {
 }
 
 impl Change {
-    /// Carries the change out, by one rename or removal.
+    /// Carries the change out, by one rename or removal, or by setting one value of the registry.
     ///
     /// # Errors
     /// As the file system; [`io::ErrorKind::ResourceBusy`] when the file is not what it was when this was planned.
@@ -61,6 +61,11 @@ impl Change {
     ) -> io::Result<()> {
         if root.read(&self.path)? != self.before {
             return Err(io::Error::new(io::ErrorKind::ResourceBusy, "was changed by somebody else just now"));
+        }
+        if let Some(value) = root.service_value(&self.path) {
+            // It stays when our flags go: it starts the kubelet.
+            let text = self.after.as_deref().and_then(|after| std::str::from_utf8(after).ok());
+            return platform::set_service_value(value, text.ok_or(io::ErrorKind::InvalidInput)?);
         }
         let host = root.host(&self.path)?;
         // Where a program that runs is moved to, on systems that cannot replace it.

@@ -40,6 +40,8 @@ pub struct Node {
     pub carried: Flags,
     /// What the flags are at the next start, as far as can be known.
     pub flags: Flags,
+    /// Where the flags were found, for people: the file, the value of a service, the process. Nothing when there are none.
+    pub source: Option<String>,
     wanted: Flags,
 }
 
@@ -69,9 +71,13 @@ pub fn detect(root: Root, options: Options) -> Node {
     let running = live.as_ref().map(|live| live.flags.clone()).unwrap_or_default();
     let running =
         if running.config.as_deref().is_some_and(|config| root.exists(config)) { running } else { Flags::default() };
-    let mut flags = match &live {
-        Some(live) if live.is_embedded => running.or(&carried),
-        Some(_) | None => carried.clone().or(&running),
+    let is_embedded = live.as_ref().is_some_and(|live| live.is_embedded);
+    let mut flags = if is_embedded { running.clone().or(&carried) } else { carried.clone().or(&running) };
+    let carrier = || profile.carriers.iter().rev().find(|carrier| !carrier.read(&root).is_empty());
+    let mut source = if running.is_empty() || !is_embedded && !carried.is_empty() {
+        carrier().map(|carrier| carrier.path().to_owned())
+    } else {
+        live.as_ref().map(|live| format!("process {}", live.pid))
     };
     if let (true, true, Some(bin_dir), Some(config)) =
         (flags.is_empty(), profile.finds_defaults, &profile.bin_dir, &profile.config)
@@ -79,10 +85,11 @@ pub fn detect(root: Root, options: Options) -> Node {
         && root.exists(config)
     {
         flags = Flags::new(bin_dir, config);
+        source = Some("the default places of the node's kubelet".to_owned());
     }
     let version = options.version.clone().or_else(|| version(&root, live.as_ref(), &profile));
     let wanted = Flags { bin_dir: options.bin_dir, config: options.config };
-    Node { root, flavour, profile, live, version, carried, flags, wanted }
+    Node { root, flavour, profile, live, version, carried, flags, source, wanted }
 }
 
 impl Node {
@@ -184,7 +191,9 @@ impl Node {
 fn version(root: &Root, live: Option<&Live>, profile: &Profile) -> Option<String> {
     if root.is_live() {
         let running = live.and_then(|live| live.program.as_deref()).into_iter();
-        let mut programs = running.chain(profile.programs.iter().copied().filter(|program| root.exists(program)));
+        let mut programs = running
+            .chain(profile.program.as_deref())
+            .chain(profile.programs.iter().copied().filter(|program| root.exists(program)));
         return programs.find_map(live::version_of);
     }
     // RKE2 unpacks what it runs into a directory of that version.

@@ -67,7 +67,8 @@ pub(super) fn version_of(program: &str) -> Option<String> {
     text.split_whitespace().find(is_version).map(str::to_owned)
 }
 
-fn program_name(path: &str) -> String {
+/// Returns the name of a program without its directory and `.exe`, in small letters.
+pub(super) fn program_name(path: &str) -> String {
     let name = path.rsplit(['/', '\\']).next().unwrap_or_default().to_ascii_lowercase();
     // `k3s server` shows itself as one word.
     let name = name.split(' ').next().unwrap_or_default();

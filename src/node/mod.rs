@@ -1,7 +1,8 @@
 //! Puts the plugin on a node and takes it off again, without ever leaving the node with a configuration that its kubelet refuses.
 //!
 //! - `root` the node's files, `flavour` its kind, `profile` the tables, `live` the kubelet that runs, `detect` all of that at once
-//! - `flags` the kubelet's two flags, `carrier` and the files beside it (`rancher`, `script`, `unit`, `words`) where they stand
+//! - `flags` the kubelet's two flags, `carrier` and the files beside it (`rancher`, `script`, `service`, `unit`, `words`) where they
+//!   stand
 //! - `plan` what would change, `removal` the same for taking it off, `change` one file's change and what is shown of it, `talos` the
 //!   patch for nodes that are changed from outside
 //! - `apply` carries a plan out, `state` remembers it, `rollback` takes the last one back, `verify` looks whether it still holds,
@@ -9,7 +10,7 @@
 //!
 //! # Invariants
 //!
-//! A plan is a list of changes of whole files, each written by one rename, in an order in which the node is valid after each of
+//! A plan is a list of changes of whole files, each written by one rename, or of one value of the registry, set at once, in an order in which the node is valid after each of
 //! them: program, configuration, flags; and backwards when it is taken off. What was there is kept before the first of them. The
 //! merged configuration is judged by the rules of the node's kubelet before a byte is written. A file that somebody else changed
 //! since is never put back.
@@ -30,6 +31,7 @@ mod rollback;
 mod root;
 mod script;
 mod selftest;
+mod service;
 pub mod state;
 mod talos;
 mod unit;

@@ -24,7 +24,7 @@ pub struct Program {
 /// What would change, in the order in which it has to.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The files.
+    /// The files, and values of the registry.
     pub changes: Vec<Change>,
     /// The place of the plugin.
     pub place: Place,
@@ -77,10 +77,10 @@ pub fn plan(node: &Node, program: &Program) -> Result<Plan, Refusal> {
     if sets_flags {
         check_path(&place.bin_dir)?;
         check_path(&place.config)?;
-        if node.live.as_ref().is_some_and(|live| live.is_service) {
+        if node.live.as_ref().is_some_and(|live| live.is_service) && node.profile.program.is_none() {
             let words = flags.words().join(" ");
             return Err(Refusal::new(
-                "the kubelet is a Windows service whose arguments stand in the service itself",
+                "the kubelet is a Windows service whose arguments stand in the service itself, and not in that called `kubelet`",
                 format!(
                     "put the program and the configuration there by `--flavour other`, then add by `sc.exe config`: {words}"
                 ),

@@ -5,6 +5,7 @@
 use super::carrier::Carrier;
 use super::flavour::Flavour;
 use super::root::Root;
+use super::service::Service;
 use crate::kubelet::config::System;
 
 /// What is known of a kind of node.
@@ -14,7 +15,7 @@ pub struct Profile {
     pub bin_dir: Option<String>,
     /// The configuration.
     pub config: Option<String>,
-    /// Files that carry the kubelet's flags; the last says what counts.
+    /// What carries the kubelet's flags; the last says what counts.
     pub carriers: Vec<Carrier>,
     /// What restarts the kubelet.
     pub restart: Option<Restart>,
@@ -22,6 +23,8 @@ pub struct Profile {
     pub finds_defaults: bool,
     /// A configuration that the node writes anew at every boot, and where ours goes then.
     pub rewritten: Option<Rewritten>,
+    /// The kubelet's program, as its Windows service names it.
+    pub program: Option<String>,
     /// Programs that tell the kubelet's version.
     pub programs: Vec<&'static str>,
     /// What an operator should know.
@@ -77,8 +80,24 @@ impl Profile {
     pub fn of(flavour: Flavour, root: &Root) -> Self {
         match root.system() {
             System::Linux => linux(flavour, root),
-            System::Windows => windows(flavour, root),
+            System::Windows => windows(flavour, root).with_service(flavour, root),
         }
+    }
+
+    /// Where the kubelet is a service of its own, its arguments stand there, and no file that the table names counts.
+    fn with_service(mut self, flavour: Flavour, root: &Root) -> Self {
+        let name = match (flavour, &self.restart) {
+            (Flavour::Other, _) => "kubelet",
+            (_, Some(Restart::Service(name))) => name,
+            (_, _) => return self,
+        };
+        if let Some(service) = Service::of(root, name) {
+            self.carriers = vec![Carrier::Service { path: service.value }];
+            self.restart = Some(Restart::Service(name));
+            self.program = Some(service.program);
+            self.notes = vec!["what sets up the kubelet's service anew takes the flags out: run `node apply` after it"];
+        }
+        self
     }
 
     fn at(mut self, (bin_dir, config): (&str, &str)) -> Self {

@@ -3,16 +3,23 @@
 //! Every path of a node is text in the form of that node's system, `/etc/default/kubelet` or `C:\k\config.yaml`, and only
 //! [`Root::host`] makes a path of this machine of it. Drive `C:` of a Windows tree is the directory `C` below the root, and
 //! names there are found whatever their case. A link that leads out of the tree is refused, not followed.
+//!
+//! A name below [`SERVICES`] is a text in the registry of a Windows that runs here, read and written as a file of UTF-8; a tree of
+//! files has none of these.
 
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::kubelet::config::System;
+use crate::platform;
 use crate::windows_path::{Root as WindowsRoot, WindowsPath, WindowsPathError};
 
 /// Largest file that is read whole. The largest is a program.
 const MAX_FILE: u64 = 256 * 1024 * 1024;
+
+/// What the names of the texts begin with that Windows services are started with.
+pub(super) const SERVICES: &str = r"HKLM\SYSTEM\CurrentControlSet\Services\";
 
 /// A node's file tree.
 #[derive(Clone, Debug)]
@@ -93,11 +100,19 @@ impl Root {
         }
     }
 
+    /// Returns the name, below the key of all services, of a text in the registry; nothing for a file.
+    pub(super) fn service_value<'a>(&self, path: &'a str) -> Option<&'a str> {
+        path.strip_prefix(SERVICES).filter(|_| self.is_live())
+    }
+
     /// Reads a file; nothing when there is none.
     ///
     /// # Errors
     /// As [`Root::host`] and `read`; a directory, device or pipe is refused.
     pub fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
+        if let Some(value) = self.service_value(path) {
+            return Ok(platform::service_value(value)?.map(String::into_bytes));
+        }
         let host = self.host(path)?;
         let metadata = match fs::metadata(&host) {
             Ok(metadata) => metadata,
@@ -150,8 +165,11 @@ impl Root {
         }
     }
 
-    /// Returns the directory that a file of the node is in.
+    /// Returns the directory that a file of the node is in; none for a text in the registry.
     pub fn parent<'a>(&self, path: &'a str) -> &'a str {
+        if self.service_value(path).is_some() {
+            return "";
+        }
         let separators: &[char] = if self.system == System::Windows { &['/', '\\'] } else { &['/'] };
         path.trim_end_matches(separators).rfind(separators).map_or("", |end| &path[..end])
     }

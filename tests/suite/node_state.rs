@@ -125,6 +125,7 @@ fn the_running_kubelet_comes_before_every_table() {
         serde_json::json!({
             "system": "linux", "flavour": "other", "kubeletVersion": "1.35", "kubeletPid": 12,
             "liveFlags": {"binDir": "/p", "config": "/p.json"}, "flags": {"binDir": "/p", "config": "/p.json"},
+            "flagsFrom": "process 12",
             "binDir": "/p", "config": "/p.json", "mode": "merge", "providers": ["ecr-credential-provider"],
             "restart": [], "refusal": null,
         })

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
 use serde_json::json;
@@ -174,4 +174,185 @@ fn the_service_is_restarted_and_without_a_kubelet_everything_is_put_back() {
     assert!(run.stdout.ends_with("then run: Restart-Service rke2\n"), "{run:#?}");
     assert!(state.contains("RUNNING"), "{state}");
     assert!(!left);
+}
+
+const KEY: &str = r"HKLM\SYSTEM\CurrentControlSet\Services\kubelet";
+
+/// A kubelet of kubeadm that is a Windows service, on a machine that nobody else uses; removed when dropped.
+struct Service {
+    machine: Machine,
+    _alone: fs::File,
+}
+
+impl Service {
+    /// Makes the service, which runs a program of Wine's own called `kubelet.exe`.
+    fn new(command: &str, program: &str) -> Option<Self> {
+        let machine = Machine::new()?;
+        let _alone = machine.alone();
+        let service = Self { machine, _alone };
+        let drive = service.drive();
+        for dir in ["k", "var/lib/kubelet"] {
+            fs::create_dir_all(drive.join(dir)).unwrap();
+        }
+        fs::copy(drive.join("windows/system32").join(program), drive.join("k/kubelet.exe")).unwrap();
+        fs::write(drive.join("var/lib/kubelet/kubeadm-flags.env"), "KUBELET_KUBEADM_ARGS=\"--v=1\"\r\n").unwrap();
+        service.wine(&["sc", "create", "kubelet", "binPath=", command]);
+        Some(service)
+    }
+
+    fn drive(&self) -> PathBuf {
+        self.machine.prefix.join("drive_c")
+    }
+
+    #[track_caller]
+    fn wine(&self, arguments: &[&str]) -> String {
+        support::run(self.machine.wine("wine").args(arguments), "").done()
+    }
+
+    fn set(&self, key: &str, name: &str, kind: &str, text: &str) {
+        self.wine(&["reg", "add", key, "/v", name, "/t", kind, "/d", text, "/f"]);
+    }
+
+    /// The type of a value, and its text.
+    fn value(&self, key: &str, name: &str) -> (String, String) {
+        let shown = self.wine(&["reg", "query", key, "/v", name]);
+        let line = shown.lines().find_map(|line| line.strip_prefix(&format!("    {name}    "))).unwrap();
+        let (kind, text) = line.split_once("    ").unwrap();
+        (kind.to_owned(), text.to_owned())
+    }
+
+    fn node(&self, verb: &str, arguments: &[&str]) -> Run {
+        self.machine.run(&[&["node", verb, "--kubelet-version", "1.34"], arguments].concat(), "")
+    }
+
+    fn apply(&self) -> Run {
+        self.node("apply", &["--yes", "--match-image", "r.test"])
+    }
+
+    fn detect(&self) -> serde_json::Value {
+        serde_json::from_str(&self.node("detect", &["--output", "json"]).done()).unwrap()
+    }
+
+    /// Files that are there or not as one.
+    fn plugin_is_there(&self) -> bool {
+        let there = ["k/credential-provider/keyring-credential-provider.exe", "etc/kubernetes/credential-providers"]
+            .map(|name| self.drive().join(name).exists());
+        assert_eq!(there[0], there[1]);
+        there[0]
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        for verb in ["stop", "delete"] {
+            support::run(self.machine.wine("wine").args(["sc", verb, "kubelet"]), "");
+        }
+        for name in ["k", "var", "etc", "ProgramData/keyring-credential-provider"] {
+            let _ = fs::remove_dir_all(self.drive().join(name));
+        }
+    }
+}
+
+const FLAGS: &str = r"--image-credential-provider-bin-dir=C:\k\credential-provider --image-credential-provider-config=C:\etc\kubernetes\credential-providers\config.yaml";
+
+#[test]
+fn a_kubelet_that_is_a_service_gets_its_flags_in_the_service() {
+    // The last blank is somebody else's, too.
+    let command = r#""C:\k\kubelet.exe" --windows-service "--config=C:\var\lib kubelet\c.yaml"  --v=2 "#;
+    let Some(service) = Service::new(command, "spoolsv.exe") else { return };
+    let image_path = || service.value(KEY, "ImagePath");
+    let original = image_path();
+    assert_eq!(original.1, command);
+    let found = service.detect();
+    assert_eq!(
+        (&found["flavour"], &found["mode"], &found["flagsFrom"]),
+        (&"kubeadm".into(), &"fresh".into(), &json!(null))
+    );
+
+    let plan = service.node("plan", &["--match-image", "r.test"]);
+    assert_eq!((plan.code, image_path()), (10, original.clone()), "{plan:#?}");
+    let shown = FLAGS.replacen("--", "  + ", 1).replacen(
+        " --", "
+  + ", 1,
+    );
+    let end = format!("change {KEY}\\ImagePath\n{shown}\nthen run: Restart-Service kubelet\n");
+    assert!(plan.stdout.ends_with(&end), "{}{end}", plan.stdout);
+    let apply = service.apply();
+    assert_eq!((apply.code, &apply.stdout), (0, &plan.stdout), "{apply:#?}");
+    let applied = (original.0.clone(), format!("{command} {FLAGS}"));
+    assert_eq!(image_path(), applied);
+    let flags = fs::read_to_string(service.drive().join("var/lib/kubelet/kubeadm-flags.env")).unwrap();
+    assert_eq!(flags, "KUBELET_KUBEADM_ARGS=\"--v=1\"\r\n", "nothing reads it");
+    let found = service.detect();
+    assert_eq!(found["flagsFrom"], format!("{KEY}\\ImagePath"));
+    assert_eq!((&found["mode"], &found["config"]), (&"merge".into(), &found["flags"]["config"]));
+
+    let verify = service.node("verify", &[]);
+    assert_eq!(verify.code, 0, "{verify:#?}");
+    assert!(verify.stdout.contains(&format!("ok   `{KEY}\\ImagePath` is as it was written\n")), "{verify:#?}");
+    let again = service.apply();
+    assert_eq!((again.code, again.stdout.as_str(), image_path()), (0, "", applied.clone()), "{again:#?}");
+    service.node("rollback", &[]).done();
+    assert_eq!((image_path(), service.plugin_is_there()), (original.clone(), false));
+
+    service.apply().done();
+    // What others set since is not put back, and stays when ours goes.
+    let theirs = (applied.0, format!("{} --node-ip=10.0.0.1", applied.1));
+    service.set(KEY, "ImagePath", &theirs.0, &theirs.1);
+    let rollback = service.node("rollback", &[]);
+    assert_eq!((rollback.code, image_path()), (6, theirs), "{rollback:#?}");
+    service.node("uninstall", &["--yes"]).done();
+    let left = (original.0, format!("{command} --node-ip=10.0.0.1"));
+    assert_eq!((image_path(), service.plugin_is_there()), (left, false));
+}
+
+#[test]
+fn a_service_keeps_the_type_of_its_command_and_is_started_with_the_flags() {
+    // It takes down its own arguments, and ends.
+    let Some(service) = Service::new(r"C:\k\kubelet.exe /c echo --windows-service >> C:\k\started", "cmd.exe") else {
+        return;
+    };
+    let command = r"%SystemDrive%\k\kubelet.exe /c echo --windows-service >> C:\k\started";
+    service.set(KEY, "ImagePath", "REG_EXPAND_SZ", command);
+    let run = service.node("apply", &["--yes", "--match-image", "r.test", "--restart", "--wait", "1s"]);
+    let started = fs::read_to_string(service.drive().join("k/started")).unwrap();
+    let lines: Vec<&str> = started.lines().map(str::trim_end).collect();
+    let with_flags = format!("--windows-service  {FLAGS}");
+    assert_eq!((run.code, lines), (8, vec![with_flags.as_str(), "--windows-service"]), "{run:#?}");
+    assert_eq!(service.value(KEY, "ImagePath"), ("REG_EXPAND_SZ".to_owned(), command.to_owned()));
+}
+
+#[test]
+fn a_kubelet_below_nssm_gets_its_flags_in_the_parameters_of_nssm() {
+    let Some(service) = Service::new(r"C:\nssm\nssm.exe", "spoolsv.exe") else { return };
+    let parameters = format!(r"{KEY}\Parameters");
+    let image_path = service.value(KEY, "ImagePath");
+    let of_nssm = || service.value(&parameters, "AppParameters");
+    service.set(&parameters, "Application", "REG_EXPAND_SZ", r"%SystemDrive%\k\kubelet.exe");
+    let arguments = r"--config=%ProgramData%\k.yaml --v=2";
+    service.set(&parameters, "AppParameters", "REG_EXPAND_SZ", arguments);
+
+    service.apply().done();
+    assert_eq!(of_nssm(), ("REG_EXPAND_SZ".to_owned(), format!("{arguments} {FLAGS}")));
+    assert_eq!(service.detect()["flagsFrom"], format!("{parameters}\\AppParameters"));
+    assert_eq!(service.node("verify", &[]).code, 0);
+    assert_eq!(service.apply().stdout, "");
+    service.node("uninstall", &["--yes"]).done();
+    assert_eq!(of_nssm(), ("REG_EXPAND_SZ".to_owned(), arguments.to_owned()));
+    assert_eq!((service.value(KEY, "ImagePath"), service.plugin_is_there()), (image_path, false));
+
+    // Providers that are there already are joined, wherever their variables lead.
+    let theirs = r"--image-credential-provider-bin-dir=%SystemDrive%\p --image-credential-provider-config=C:\p.yaml";
+    service.set(&parameters, "AppParameters", "REG_EXPAND_SZ", theirs);
+    let found = service.detect();
+    assert_eq!(
+        (&found["mode"], &found["binDir"], &found["config"]),
+        (&"merge".into(), &r"C:\p".into(), &r"C:\p.yaml".into())
+    );
+
+    // What a script is started with is not what it starts the kubelet with.
+    service.set(&parameters, "Application", "REG_SZ", r"C:\windows\system32\powershell.exe");
+    service.set(&parameters, "AppParameters", "REG_SZ", r"-File C:\k\StartKubelet.ps1");
+    let plan = service.node("plan", &["--match-image", "r.test"]);
+    assert!(plan.stdout.contains("change C:\\var\\lib\\kubelet\\kubeadm-flags.env\n"), "{plan:#?}");
 }

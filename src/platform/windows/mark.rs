@@ -8,17 +8,15 @@ use std::io;
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 use std::ptr;
 
-use windows_sys::Win32::Foundation::{
-    ERROR_FILE_NOT_FOUND, ERROR_SUCCESS, WAIT_ABANDONED, WAIT_OBJECT_0, WAIT_TIMEOUT,
-};
+use windows_sys::Win32::Foundation::{ERROR_FILE_NOT_FOUND, WAIT_ABANDONED, WAIT_OBJECT_0, WAIT_TIMEOUT};
 use windows_sys::Win32::System::Registry::{
-    HKEY, HKEY_LOCAL_MACHINE, KEY_SET_VALUE, KEY_WOW64_64KEY, REG_OPTION_NON_VOLATILE, REG_QWORD, RRF_RT_REG_QWORD,
-    RRF_SUBKEY_WOW6464KEY, RegCloseKey, RegCreateKeyExW, RegGetValueW, RegSetValueExW,
+    HKEY_LOCAL_MACHINE, REG_QWORD, RRF_RT_REG_QWORD, RRF_SUBKEY_WOW6464KEY, RegGetValueW,
 };
 use windows_sys::Win32::System::Threading::{CreateMutexW, ReleaseMutex, WaitForSingleObject};
 use windows_sys::core::PCWSTR;
 use windows_sys::w;
 
+use super::registry::{Key, check};
 use super::security::Descriptor;
 use super::wide::to_wide;
 
@@ -48,57 +46,17 @@ pub fn raise_generation_mark(store_id: &str, generation: u64) -> io::Result<()> 
     if read(&name)?.is_some_and(|mark| mark >= generation) {
         return Ok(());
     }
-    let key = Key::create()?;
+    let key = Key::create(KEY)?;
     // Without it, a slow reader could lower what a writer has just raised.
     let _lock = Lock::acquire()?;
     if read(&name)?.is_some_and(|mark| mark >= generation) {
         return Ok(());
     }
-    key.set(&name, generation)
+    key.set(&name, REG_QWORD, &generation.to_le_bytes())
 }
-
-/// A key of the registry that is open for writing.
-struct Key(HKEY);
 
 /// The lock around reading a mark and writing it. Released when dropped, and by Windows when its owner dies.
 struct Lock(OwnedHandle);
-
-impl Key {
-    fn create() -> io::Result<Self> {
-        let mut key = ptr::null_mut();
-        // SAFETY: the name ends with a zero, and the place of the key is ours; everything else may be null.
-        let code = unsafe {
-            RegCreateKeyExW(
-                HKEY_LOCAL_MACHINE,
-                KEY,
-                0,
-                ptr::null(),
-                REG_OPTION_NON_VOLATILE,
-                KEY_SET_VALUE | KEY_WOW64_64KEY,
-                ptr::null(),
-                &raw mut key,
-                ptr::null_mut(),
-            )
-        };
-        check(code)?;
-        Ok(Self(key))
-    }
-
-    fn set(&self, name: &[u16], value: u64) -> io::Result<()> {
-        let bytes = value.to_le_bytes();
-        // SAFETY: the key is open, the name ends with a zero, and the value has the size that is given.
-        let code =
-            unsafe { RegSetValueExW(self.0, name.as_ptr(), 0, REG_QWORD, bytes.as_ptr(), size_of_val(&bytes) as u32) };
-        check(code)
-    }
-}
-
-impl Drop for Key {
-    fn drop(&mut self) {
-        // SAFETY: the key is open, and is closed once.
-        unsafe { RegCloseKey(self.0) };
-    }
-}
 
 impl Lock {
     fn acquire() -> io::Result<Self> {
@@ -148,8 +106,4 @@ fn read(name: &[u16]) -> io::Result<Option<u64>> {
     }
     check(code)?;
     Ok(Some(u64::from_le_bytes(bytes)))
-}
-
-fn check(code: u32) -> io::Result<()> {
-    if code == ERROR_SUCCESS { Ok(()) } else { Err(io::Error::from_raw_os_error(code.cast_signed())) }
 }

@@ -12,6 +12,7 @@ pub(super) mod listener;
 pub(super) mod lock;
 pub(super) mod mark;
 pub(super) mod process;
+pub(super) mod registry;
 pub(super) mod roots;
 pub(super) mod running;
 mod security;

@@ -110,7 +110,7 @@ fn command_line(process: &OwnedHandle) -> Option<Vec<u16>> {
 }
 
 /// Takes a command line apart as programs do.
-fn split(line: &[u16]) -> Vec<String> {
+pub(super) fn split(line: &[u16]) -> Vec<String> {
     let Ok(line) = to_wide(String::from_utf16_lossy(line).trim_end_matches('\0')) else { return Vec::new() };
     if line.len() == 1 {
         // For an empty line the function below answers with this program.

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use windows_sys::Win32::Foundation::{ERROR_SERVICE_ALREADY_RUNNING, ERROR_SERVICE_NOT_ACTIVE};
 use windows_sys::Win32::System::Services::{
-    CloseServiceHandle, ControlService, OpenSCManagerW, OpenServiceW, QueryServiceStatus, SC_HANDLE,
-    SC_MANAGER_CONNECT, SERVICE_CONTROL_STOP, SERVICE_QUERY_STATUS, SERVICE_START, SERVICE_STATUS, SERVICE_STOP,
-    SERVICE_STOPPED, StartServiceW,
+    ChangeServiceConfigW, CloseServiceHandle, ControlService, OpenSCManagerW, OpenServiceW, QueryServiceStatus,
+    SC_HANDLE, SC_MANAGER_CONNECT, SERVICE_CHANGE_CONFIG, SERVICE_CONTROL_STOP, SERVICE_NO_CHANGE,
+    SERVICE_QUERY_STATUS, SERVICE_START, SERVICE_STATUS, SERVICE_STOP, SERVICE_STOPPED, StartServiceW,
 };
 
 use super::wide::to_wide;
@@ -40,13 +40,41 @@ pub fn control_service(command: &[String]) -> io::Result<()> {
     }
 }
 
-fn restart(name: &str) -> io::Result<()> {
+/// Gives a service another command line, which ends with a zero, from its next start on.
+///
+/// # Errors
+/// As `OpenServiceW` and `ChangeServiceConfigW`.
+pub(super) fn set_command(name: &str, command: &[u16]) -> io::Result<()> {
+    let service = open(name, SERVICE_CHANGE_CONFIG)?;
+    // SAFETY: the service is open, and the command line ends with a zero; null and the number leave everything else as it is.
+    let done = unsafe {
+        ChangeServiceConfigW(
+            service.0,
+            SERVICE_NO_CHANGE,
+            SERVICE_NO_CHANGE,
+            SERVICE_NO_CHANGE,
+            command.as_ptr(),
+            ptr::null(),
+            ptr::null_mut(),
+            ptr::null(),
+            ptr::null(),
+            ptr::null(),
+            ptr::null(),
+        )
+    };
+    check(done, 0)
+}
+
+fn open(name: &str, rights: u32) -> io::Result<Handle> {
     // SAFETY: null stands for this machine and its usual database.
     let manager = Handle::new(unsafe { OpenSCManagerW(ptr::null(), ptr::null(), SC_MANAGER_CONNECT) })?;
     let name = to_wide(name)?;
-    let rights = SERVICE_STOP | SERVICE_START | SERVICE_QUERY_STATUS;
     // SAFETY: the manager is open, and the name ends with a zero.
-    let service = Handle::new(unsafe { OpenServiceW(manager.0, name.as_ptr(), rights) })?;
+    Handle::new(unsafe { OpenServiceW(manager.0, name.as_ptr(), rights) })
+}
+
+fn restart(name: &str) -> io::Result<()> {
+    let service = open(name, SERVICE_STOP | SERVICE_START | SERVICE_QUERY_STATUS)?;
     let mut status = SERVICE_STATUS::default();
     // SAFETY: the service is open, and the place of the status is ours.
     let stopped = unsafe { ControlService(service.0, SERVICE_CONTROL_STOP, &raw mut status) };

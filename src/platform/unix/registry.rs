@@ -1,0 +1,24 @@
+//! The services of Windows, of which there are none here.
+
+use std::io;
+
+/// Returns nothing.
+///
+/// # Errors
+/// Never.
+pub fn service_value(_value: &str) -> io::Result<Option<String>> {
+    Ok(None)
+}
+
+/// Returns no words.
+pub fn service_words(_value: &str) -> Vec<String> {
+    Vec::new()
+}
+
+/// Refuses.
+///
+/// # Errors
+/// Always.
+pub fn set_service_value(_value: &str, _text: &str) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
