@@ -51,9 +51,11 @@ pub struct Options {
     pub group: Option<u32>,
     /// Loopback address of the metrics.
     pub metrics: Option<SocketAddr>,
+    /// After how long without a connection it ends by itself.
+    pub idle: Option<Duration>,
 }
 
-/// Serves until the process is asked to stop. `ready` is called once clients can connect.
+/// Serves until the process is asked to stop, or nobody asks any more. `ready` is called once clients can connect.
 ///
 /// # Errors
 /// When the endpoint or the address of the metrics cannot be listened on.
@@ -80,12 +82,20 @@ async fn run<B: Broker>(broker: B, options: &Options, ready: impl FnOnce()) -> i
         .max_encoding_message_size(64 * MAX_MESSAGE);
     health.set_serving::<BrokerServer<Adapter<B>>>().await;
     let graceful = Arc::new(GracefulShutdown::new());
+    let connections = metrics.clone();
     let server =
         Server { broker: service, health: health_service, metrics, group: options.group, graceful: graceful.clone() };
     let accepting = tokio::spawn(server.accept(listener));
     ready();
 
-    stop.await;
+    let mut stop = pin!(stop);
+    match options.idle {
+        None => stop.await,
+        Some(idle) => {
+            let is_used = || connections.connections.load(Ordering::Relaxed) > 0;
+            while tokio::time::timeout(idle, &mut stop).await.is_err() && is_used() {}
+        }
+    }
     accepting.abort();
     // Its listener is gone, and its share of `graceful`.
     let _ = accepting.await;

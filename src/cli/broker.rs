@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 
@@ -11,8 +13,8 @@ use crate::broker::client::{Client, ClientError};
 use crate::broker::local::Local;
 use crate::broker::{self, Endpoint, serve};
 use crate::exit::Code;
-use crate::platform;
 use crate::store::Store;
+use crate::{platform, time};
 
 /// Name of the service of Windows.
 const SERVICE: &str = "keyring-credential-provider";
@@ -47,27 +49,11 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "ADDRESS", value_parser = loopback)]
     metrics: Option<SocketAddr>,
     /// Run under the Service Control Manager of Windows, which is who gives this
-    #[arg(long, hide = true)]
-    service: bool,
-}
-
-/// `--broker`, with or without an endpoint, for commands that can let a broker do it.
-#[derive(clap::Args)]
-pub(super) struct BrokerArg {
-    /// Let the broker do it rather than open the store here; without ENDPOINT, the one that `broker serve` listens on
-    #[arg(long, value_name = "ENDPOINT", num_args = 0..=1, require_equals = true, default_missing_value = "")]
-    broker: Option<String>,
-}
-
-impl BrokerArg {
-    /// Returns the broker that was asked for.
-    pub(super) fn client(&self) -> Result<Option<Client>, Failure> {
-        let endpoint = self.broker.as_deref().map(|text| match text {
-            "" => Ok(broker::default_endpoint()),
-            text => text.parse().map_err(|error: &str| Failure::new(Code::Usage, anyhow!(error))),
-        });
-        Ok(endpoint.transpose()?.map(Client::at))
-    }
+    #[arg(long, hide = true, value_name = "NAME")]
+    service: Option<String>,
+    /// End when nobody was connected for so long
+    #[arg(long, hide = true, value_name = "DURATION", value_parser = duration)]
+    idle: Option<Duration>,
 }
 
 impl From<ClientError> for Failure {
@@ -109,10 +95,10 @@ pub(super) fn run(command: Command, context: &Context) -> Outcome {
 fn run_serve(args: ServeArgs, context: &Context) -> Outcome {
     let endpoint = args.listen.unwrap_or_else(broker::default_endpoint);
     let group = args.group.map(|name| group_id(&name)).transpose()?;
-    let options = serve::Options { endpoint, group, metrics: args.metrics };
+    let options = serve::Options { endpoint, group, metrics: args.metrics, idle: args.idle };
     let store = context.store.clone();
-    if args.service {
-        platform::run_as_service(SERVICE, move |ready| serve_until_stopped(store, &options, ready).is_ok())
+    if let Some(name) = &args.service {
+        platform::run_as_service(name, move |ready| serve_until_stopped(store, &options, ready).is_ok())
             .context("cannot run as a service")?;
     } else {
         serve_until_stopped(store, &options, &|| {})?;
@@ -133,29 +119,32 @@ fn serve_until_stopped(store: Store, options: &serve::Options, ready: &dyn Fn())
 }
 
 fn install(context: &Context) -> Outcome {
-    let store = context.store.dir().display().to_string();
-    let arguments = ["--store", &store, "broker", "serve", "--service"];
+    // A service has a directory of its own.
+    let store = path::absolute(context.store.dir()).context("cannot find the directory of the store")?;
+    let store = store.display().to_string();
+    let arguments = ["--store", &store, "broker", "serve", "--service", SERVICE];
     platform::install_service(SERVICE, TITLE, DESCRIPTION, &arguments)
-        .map_err(|error| service_failure("install", error))?;
+        .map_err(|error| service_failure("install", SERVICE, error))?;
     let object = serde_json::json!({ "service": SERVICE, "endpoint": broker::default_endpoint().to_string() });
     output::report(context.form, &object, &format!("installed and started the service `{SERVICE}`"))?;
     Ok(Code::Done)
 }
 
 fn uninstall(context: &Context) -> Outcome {
-    let found = platform::uninstall_service(SERVICE).map_err(|error| service_failure("uninstall", error))?;
+    let found = platform::uninstall_service(SERVICE).map_err(|error| service_failure("uninstall", SERVICE, error))?;
     let sentence = if found { "removed the service" } else { "there is no service" };
     output::report(context.form, &serde_json::json!({ "removed": found }), &format!("{sentence} `{SERVICE}`"))?;
     Ok(Code::Done)
 }
 
-fn service_failure(what: &str, error: io::Error) -> Failure {
+/// What the Service Control Manager refused.
+pub(super) fn service_failure(what: &str, name: &str, error: io::Error) -> Failure {
     let code = match error.kind() {
         io::ErrorKind::PermissionDenied => Code::NeedsPrivilege,
         io::ErrorKind::Unsupported => Code::Usage,
         _ => Code::Failed,
     };
-    Failure::new(code, anyhow!(error).context(format!("cannot {what} the service `{SERVICE}`")))
+    Failure::new(code, anyhow!(error).context(format!("cannot {what} the service `{name}`")))
 }
 
 fn group_id(name: &str) -> Result<u32, Failure> {
@@ -192,6 +181,10 @@ fn status(endpoint: Option<Endpoint>, context: &Context) -> Outcome {
         }
     }
     Ok(Code::Done)
+}
+
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    time::parse_duration(text).ok_or("a duration is written as `30s` or `5m`")
 }
 
 fn loopback(text: &str) -> Result<SocketAddr, &'static str> {

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::broker::BrokerArg;
 use super::output::{self, Outcome};
+use super::session::SessionArgs;
 use super::{Context, Form};
 use crate::broker::Entry;
 use crate::exit::Code;
@@ -21,9 +21,9 @@ struct Listed<'a> {
     origin: &'a str,
 }
 
-pub(super) fn run(args: &BrokerArg, context: &Context) -> Outcome {
-    let entries = match args.client()? {
-        Some(broker) => broker.list()?,
+pub(super) fn run(args: &SessionArgs, context: &Context) -> Outcome {
+    let entries = match args.start(context)? {
+        Some(session) => session.client.list()?,
         None => context.store.open()?.credentials.iter().map(Entry::from).collect(),
     };
     match context.form {

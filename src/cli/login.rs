@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use super::Context;
-use super::broker::BrokerArg;
 use super::output::{self, Failure, Outcome};
+use super::session::SessionArgs;
 use crate::broker::Stored;
 use crate::credential::{Credential, MAX_SECRET};
 use crate::exit::Code;
@@ -50,7 +50,7 @@ pub(super) struct Args {
     #[arg(long = "try")]
     try_it: bool,
     #[command(flatten)]
-    broker: BrokerArg,
+    session: SessionArgs,
 }
 
 /// How long `--try` waits for an issuer.
@@ -58,14 +58,14 @@ const TRY: Duration = Duration::from_secs(30);
 
 pub(super) fn run(args: Args, context: &Context) -> Outcome {
     let try_it = args.try_it;
-    let broker = args.broker.client()?;
-    let credential = read(args).map_err(|error| Failure::new(Code::Usage, error))?;
+    let (session, credential) = read(args).map_err(|error| Failure::new(Code::Usage, error))?;
     if try_it {
         try_issuer(&credential)?;
     }
     let scope = credential.scope.clone();
-    let Stored { replaced, others } = match broker {
-        Some(broker) => broker.put(&credential)?,
+    // Only now: a service for this command does not wait for a person.
+    let Stored { replaced, others } = match session.start(context)? {
+        Some(session) => session.client.put(&credential)?,
         None => store(credential, context)?,
     };
 
@@ -120,8 +120,10 @@ pub(super) fn tie(scope: &Scope, other: &Scope) -> Failure {
 }
 
 /// Reads and checks everything before the store is locked.
-fn read(args: Args) -> anyhow::Result<Credential> {
-    let Args { scope, username, password_stdin, password_file, password, issuer, settings, expires_at, .. } = args;
+fn read(args: Args) -> anyhow::Result<(SessionArgs, Credential)> {
+    let Args {
+        scope, username, password_stdin, password_file, password, issuer, settings, expires_at, session, ..
+    } = args;
     if password.map(Zeroizing::new).is_some() {
         bail!(
             "a password is never taken from an argument, where everybody on the node could read it; use `--password-stdin`"
@@ -158,7 +160,7 @@ fn read(args: Args) -> anyhow::Result<Credential> {
         origin: "login".to_owned(),
     };
     issuer.check(&credential)?;
-    Ok(credential)
+    Ok((session, credential))
 }
 
 fn parse_settings(settings: &[String]) -> anyhow::Result<BTreeMap<String, String>> {

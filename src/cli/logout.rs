@@ -1,8 +1,8 @@
 //! `logout`: removes a credential.
 
 use super::Context;
-use super::broker::BrokerArg;
 use super::output::{self, Failure, Outcome};
+use super::session::SessionArgs;
 use crate::exit::Code;
 use crate::scope::{Scope, ScopeError};
 
@@ -11,13 +11,13 @@ pub(super) struct Args {
     /// Registry, or registry and path, of the credential: as `list` shows it
     scope: String,
     #[command(flatten)]
-    broker: BrokerArg,
+    session: SessionArgs,
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Outcome {
     let scope: Scope = args.scope.parse().map_err(|error: ScopeError| Failure::new(Code::Usage, error))?;
-    match args.broker.client()? {
-        Some(broker) => broker.delete(&scope)?,
+    match args.session.start(context)? {
+        Some(session) => session.client.delete(&scope)?,
         None => remove(&scope, context)?,
     }
     let object = serde_json::json!({ "scope": scope.as_str() });

@@ -13,6 +13,7 @@ mod login;
 mod logout;
 mod node;
 mod output;
+mod session;
 mod store;
 
 use std::path::PathBuf;
@@ -64,7 +65,7 @@ enum Command {
     /// Remove a credential
     Logout(logout::Args),
     /// List what is stored, without secrets
-    List(broker::BrokerArg),
+    List(session::SessionArgs),
     /// Store what a file declares: credentials, and mirror rules
     Apply(apply::Args),
     /// Take over credentials and mirrors from the configuration of another tool

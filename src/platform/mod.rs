@@ -37,6 +37,7 @@ pub use system::service::control_service;
 pub use system::socket::{AcceptedStream, LocalStream, connect_trusted};
 pub use system::stage::{create_public_dirs, mode_of, remove_program, replace_program, stage_file};
 pub use system::start::harden_process;
+pub use system::temporary_service::{TemporaryService, may_act_as_system};
 pub use system::trust::{is_noexec, others_may_write};
 
 /// A process, as the operating system tells of it.

@@ -165,7 +165,7 @@ impl Drop for Machine {
 }
 
 /// Takes out what Wine itself says, now and then, when a process ends while one of its threads is being started.
-fn without_last_words(run: Run) -> Run {
+pub(crate) fn without_last_words(run: Run) -> Run {
     let is_ours = |line: &&str| !line.starts_with("wine client error:");
     Run { stderr: run.stderr.split_inclusive('\n').filter(is_ours).collect(), ..run }
 }

@@ -3,14 +3,15 @@
 //! This simulates Windows and verifies nothing about it: Wine has one account, its services run as that; it knows no remote
 //! clients of pipes, and lets two programs make the first instance of one.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{Run, request};
-use crate::windows::Machine;
+use crate::support::{self, Run, request};
+use crate::windows::{Machine, without_last_words};
 
 /// A broker that was started by hand; dropping it kills it.
 struct Broker {
@@ -98,7 +99,8 @@ fn a_pipe_of_another_machine_is_never_opened() {
 fn the_service_is_installed_used_and_removed() {
     let Some(machine) = machine() else { return };
     let _alone = machine.alone();
-    let service = |verb: &str| machine.run(&["broker", verb], "");
+    let program = Program::new(&machine);
+    let service = |verb: &str| program.run(&["broker", verb], "");
     assert_eq!(service("uninstall"), Run::new(0, "", "there is no service `keyring-credential-provider`\n"));
     assert_eq!(
         service("install"),
@@ -114,4 +116,127 @@ fn the_service_is_installed_used_and_removed() {
     assert_eq!(service("install").code, 1, "it is there already");
     assert_eq!(service("uninstall"), Run::new(0, "", "removed the service `keyring-credential-provider`\n"));
     assert_eq!(ask().code, 1, "nobody serves the pipe");
+}
+
+/// The program on drive C, where nobody but Administrators may write; elsewhere it does not become a service.
+struct Program<'a> {
+    machine: &'a Machine,
+    path: String,
+}
+
+impl<'a> Program<'a> {
+    fn new(machine: &'a Machine) -> Self {
+        fs::create_dir(machine.on_disk("bin")).unwrap();
+        fs::hard_link(&machine.binary, machine.on_disk(r"bin/program.exe")).unwrap();
+        Self { machine, path: machine.path(r"bin\program.exe") }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.machine.wine("wine");
+        command.arg(&self.path).args(arguments).env("KEYRING_CREDENTIAL_PROVIDER_STORE", self.machine.path("store"));
+        command
+    }
+
+    fn run(&self, arguments: &[&str], stdin: &str) -> Run {
+        without_last_words(support::run(&mut self.command(arguments), stdin))
+    }
+
+    /// Whether the service for one command is registered.
+    fn is_registered(&self) -> bool {
+        let key = format!(r"HKLM\SYSTEM\CurrentControlSet\Services\{ONCE}");
+        support::run(self.machine.wine("wine").args(["reg", "query", &key]), "").code == 0
+    }
+}
+
+const ONCE: &str = "keyring-credential-provider-once";
+
+#[test]
+fn one_command_is_done_by_a_service_that_is_removed() {
+    let Some(machine) = machine() else { return };
+    let _alone = machine.alone();
+    let program = Program::new(&machine);
+    let login = |scope: &str, password: &str| {
+        program.run(&["login", scope, "-u", "v", "--password-stdin", "--as-service"], password)
+    };
+    assert_eq!(login("other.test", "top-secret"), Run::new(0, "", "stored the credential for `other.test`\n"));
+    assert!(!program.is_registered());
+    let answer = machine.run(&["get-credentials"], request("other.test/app"));
+    assert!(answer.stdout.contains(r#""username":"v","password":"top-secret""#), "{answer:?}");
+    let listed = program.run(&["list", "--as-service"], "");
+    assert_eq!(listed, machine.run(&["list"], ""));
+    assert!(listed.stdout.contains("login through the broker by S-1-5-"), "{listed:?}");
+    assert_eq!(login("r.test", "more").stderr, "replaced the credential for `r.test`\n");
+    let logout = || program.run(&["logout", "other.test", "--as-service"], "");
+    assert_eq!(logout(), Run::new(0, "", "removed the credential for `other.test`\n"));
+    assert_eq!(logout().code, 3);
+    assert!(!program.is_registered());
+
+    // What fails there is told here, and nothing stays.
+    fs::remove_dir_all(machine.on_disk("store")).unwrap();
+    let failed = login("r.test", "more");
+    let reason =
+        format!("error: no store at `{}`; run `keyring-credential-provider store init`\n", machine.path("store"));
+    assert_eq!((failed, program.is_registered()), (Run::new(4, "", &reason), false));
+}
+
+#[test]
+fn a_service_that_a_killed_command_left_is_no_hindrance() {
+    let Some(machine) = machine() else { return };
+    let _alone = machine.alone();
+    let program = Program::new(&machine);
+    let list = || program.run(&["list", "--as-service"], "");
+    let expected = machine.run(&["list"], "");
+    // Killed before the service was started.
+    let made = support::run(machine.wine("wine").args(["sc", "create", ONCE, "binPath=", r"C:\windows\none.exe"]), "");
+    assert_eq!((made.code, program.is_registered()), (0, true));
+    assert_eq!((list(), program.is_registered()), (expected.clone(), false));
+    // Two at a time: one waits for the other.
+    thread::scope(|scope| {
+        let other = scope.spawn(list);
+        assert_eq!((list(), other.join().unwrap()), (expected.clone(), expected.clone()));
+    });
+    assert!(!program.is_registered());
+    // The service itself ends when nobody comes.
+    let pipe = format!("npipe:////./pipe/idle-{}", std::process::id());
+    let idle = program.run(&["broker", "serve", "--idle", "1s", "--listen", &pipe], "");
+    assert!(idle.code == 0 && idle.stderr.ends_with("stopped\n"), "{idle:?}");
+}
+
+#[test]
+fn a_program_that_others_could_replace_becomes_no_service() {
+    let Some(machine) = machine() else { return };
+    let _alone = machine.alone();
+    let program = Program::new(&machine);
+    let dir = machine.on_disk("bin");
+    fs::set_permissions(&dir, Permissions::from_mode(0o777)).unwrap();
+    for (command, verb, name) in
+        [(&["list", "--as-service"], "start", ONCE), (&["broker", "install"], "install", "keyring-credential-provider")]
+    {
+        let expected = format!(
+            "error: cannot {verb} the service `{name}`\n  caused by: `{}` may be changed by Everyone (`S-1-1-0`), and SYSTEM \
+             would run what they put there; copy the program below `C:\\Program Files`\n",
+            machine.path("bin")
+        );
+        assert_eq!(program.run(command, ""), Run::new(1, "", &expected));
+    }
+    assert!(!program.is_registered());
+}
+
+#[test]
+fn an_account_without_the_key_asks_as_local_system() {
+    let Some(machine) = machine() else { return };
+    let _alone = machine.alone();
+    let program = Program::new(&machine);
+    let status = machine.json(&["store", "status"]);
+    // Wine has one account: the service finds the key no more than this one does, and says so.
+    let vault = r"HKCU\Software\Wine\Credential Manager";
+    let reg = |arguments: &[&str]| support::run(machine.wine("wine").arg("reg").args(arguments), "").done();
+    let keys = reg(&["query", vault]);
+    let key = keys.lines().find(|line| line.contains(status["keyId"].as_str().unwrap())).unwrap().trim();
+    reg(&["delete", key, "/f"]);
+    let run = program.run(&["login", "r.test", "-u", "v", "--password-stdin"], "pass");
+    let told = "the store's key is not in the Credential Manager of this account: asking as LocalSystem\nerror: ";
+    assert!(run.code == 4 && run.stderr.starts_with(told), "{run:?}");
+    assert!(run.stderr.contains("each account has a Credential Manager of its own"), "{run:?}");
+    assert!(!program.is_registered());
 }

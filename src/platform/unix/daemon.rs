@@ -22,7 +22,7 @@ pub fn uninstall_service(_name: &str) -> io::Result<bool> {
 ///
 /// # Errors
 /// Always.
-pub fn run_as_service(_name: &'static str, _main: impl FnOnce(&dyn Fn()) -> bool + Send + 'static) -> io::Result<()> {
+pub fn run_as_service(_name: &str, _main: impl FnOnce(&dyn Fn()) -> bool + Send + 'static) -> io::Result<()> {
     Err(unsupported())
 }
 

@@ -18,4 +18,5 @@ pub(super) mod service;
 pub(super) mod socket;
 pub(super) mod stage;
 pub(super) mod start;
+pub(super) mod temporary_service;
 pub(super) mod trust;

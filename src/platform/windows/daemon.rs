@@ -8,13 +8,15 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use windows_service::service::{
-    ServiceAccess, ServiceAction, ServiceActionType, ServiceControl, ServiceControlAccept, ServiceErrorControl,
-    ServiceExitCode, ServiceFailureActions, ServiceFailureResetPeriod, ServiceInfo, ServiceStartType, ServiceState,
-    ServiceStatus, ServiceType,
+    Service, ServiceAccess, ServiceAction, ServiceActionType, ServiceControl, ServiceControlAccept,
+    ServiceErrorControl, ServiceExitCode, ServiceFailureActions, ServiceFailureResetPeriod, ServiceInfo,
+    ServiceStartType, ServiceState, ServiceStatus, ServiceType,
 };
 use windows_service::service_control_handler::{self, ServiceControlHandlerResult};
 use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
 use windows_service::{define_windows_service, service_dispatcher};
+
+use super::trust;
 
 /// Longest time that a service takes to start or stop.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -26,7 +28,7 @@ static STOP: Notify = Notify::const_new();
 type Main = Box<dyn FnOnce(&dyn Fn()) -> bool + Send>;
 
 /// Handed over to the thread on which the Service Control Manager calls.
-static MAIN: Mutex<Option<(&'static str, Main)>> = Mutex::new(None);
+static MAIN: Mutex<Option<(String, Main)>> = Mutex::new(None);
 
 define_windows_service!(called_by_windows, service_main);
 
@@ -38,7 +40,8 @@ pub(super) async fn stop_requested() {
 /// Registers this program as a service of LocalSystem that starts with Windows and again when it fails, and starts it.
 ///
 /// # Errors
-/// As the Service Control Manager: `PermissionDenied` without an Administrator's rights, `AlreadyExists` for a known name.
+/// As the Service Control Manager: `PermissionDenied` without an Administrator's rights, `AlreadyExists` for a known name. Also when
+/// others could replace the program.
 pub fn install_service(name: &str, title: &str, description: &str, arguments: &[&str]) -> io::Result<()> {
     let manager = ServiceManager::local_computer(
         None::<&str>,
@@ -51,7 +54,7 @@ pub fn install_service(name: &str, title: &str, description: &str, arguments: &[
         service_type: ServiceType::OWN_PROCESS,
         start_type: ServiceStartType::AutoStart,
         error_control: ServiceErrorControl::Normal,
-        executable_path: std::env::current_exe()?,
+        executable_path: trust::own_program()?,
         launch_arguments: arguments.iter().map(OsString::from).collect(),
         dependencies: vec![],
         // LocalSystem.
@@ -71,10 +74,7 @@ pub fn install_service(name: &str, title: &str, description: &str, arguments: &[
     // A Windows that refuses one of these two runs the service all the same.
     let _ = service.set_description(description);
     let _ = service.update_failure_actions(actions);
-    let started = service
-        .start::<&OsStr>(&[])
-        .map_err(plain)
-        .and_then(|()| wait(|| Ok(service.query_status().map_err(plain)?.current_state), ServiceState::Running));
+    let started = service.start::<&OsStr>(&[]).map_err(plain).and_then(|()| wait(&service, ServiceState::Running));
     if started.is_err() {
         let _ = service.delete();
     }
@@ -92,10 +92,9 @@ pub fn uninstall_service(name: &str) -> io::Result<bool> {
         Err(error) if error.raw_os_error() == Some(NO_SUCH_SERVICE) => return Ok(false),
         service => service?,
     };
-    let state = || Ok(service.query_status().map_err(plain)?.current_state);
-    if state()? != ServiceState::Stopped {
+    if service.query_status().map_err(plain)?.current_state != ServiceState::Stopped {
         service.stop().map_err(plain)?;
-        wait(state, ServiceState::Stopped)?;
+        wait(&service, ServiceState::Stopped)?;
     }
     service.delete().map_err(plain)?;
     Ok(true)
@@ -105,8 +104,8 @@ pub fn uninstall_service(name: &str) -> io::Result<bool> {
 ///
 /// # Errors
 /// When the Service Control Manager has not started this process.
-pub fn run_as_service(name: &'static str, main: impl FnOnce(&dyn Fn()) -> bool + Send + 'static) -> io::Result<()> {
-    *MAIN.lock().unwrap_or_else(PoisonError::into_inner) = Some((name, Box::new(main)));
+pub fn run_as_service(name: &str, main: impl FnOnce(&dyn Fn()) -> bool + Send + 'static) -> io::Result<()> {
+    *MAIN.lock().unwrap_or_else(PoisonError::into_inner) = Some((name.to_owned(), Box::new(main)));
     service_dispatcher::start(name, called_by_windows).map_err(plain)
 }
 
@@ -146,10 +145,14 @@ fn service_main(_arguments: Vec<OsString>) {
 /// `ERROR_SERVICE_DOES_NOT_EXIST`.
 const NO_SUCH_SERVICE: i32 = 1060;
 
-fn wait(state: impl Fn() -> io::Result<ServiceState>, wanted: ServiceState) -> io::Result<()> {
+/// Waits until a service is in this state.
+///
+/// # Errors
+/// When it ends before, or takes too long.
+pub(super) fn wait(service: &Service, wanted: ServiceState) -> io::Result<()> {
     let deadline = Instant::now() + TIMEOUT;
     loop {
-        let state = state()?;
+        let state = service.query_status().map_err(plain)?.current_state;
         if state == wanted {
             return Ok(());
         }
@@ -163,7 +166,8 @@ fn wait(state: impl Fn() -> io::Result<ServiceState>, wanted: ServiceState) -> i
     }
 }
 
-fn plain(error: windows_service::Error) -> io::Error {
+/// Returns the operating system's own error.
+pub(super) fn plain(error: windows_service::Error) -> io::Error {
     match error {
         windows_service::Error::Winapi(error) => error,
         error => io::Error::other(error.to_string()),
