@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tonic::{Request, Response, Status};
 
 use super::audit::{self, Outcome, Subject};
+use super::log::Log;
 use super::metrics::{Metrics, Operation};
 use super::v1::broker_server;
 use super::{Broker, v1};
@@ -27,6 +28,7 @@ pub(super) struct Caller {
 pub(super) struct Adapter<B> {
     pub(super) broker: Arc<B>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) log: Log,
 }
 
 impl<B: Broker> Adapter<B> {
@@ -39,7 +41,7 @@ impl<B: Broker> Adapter<B> {
         let start = Instant::now();
         let caller = request.extensions().get::<Caller>().cloned();
         let request = request.into_inner();
-        let (broker, metrics) = (self.broker.clone(), self.metrics.clone());
+        let (broker, metrics, log) = (self.broker.clone(), self.metrics.clone(), self.log.clone());
         let task = tokio::task::spawn_blocking(move || {
             let mut subject = Subject::default();
             let caller = caller.unwrap_or_else(|| Caller { name: Arc::from("unknown"), is_admitted: false });
@@ -54,7 +56,7 @@ impl<B: Broker> Adapter<B> {
             let outcome = outcome(&result, operation, &subject);
             let took = start.elapsed();
             metrics.count(operation, outcome, took);
-            audit::write(operation.name(), outcome, &caller.name, &subject, took);
+            audit::write(&log, operation.name(), outcome, &caller.name, &subject, took);
             result
         });
         // A panic ends the process; what else keeps a thread from its end is the end of the runtime.

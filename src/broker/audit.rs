@@ -1,10 +1,10 @@
-//! One line on standard error for everything a broker was asked: who, what, how it went. Never a secret.
+//! One line in the log for everything a broker was asked: who, what, how it went. Never a secret.
 
-use std::io::{self, Write};
 use std::time::Duration;
 
 use serde::Serialize;
 
+use super::log::Log;
 use crate::text;
 use crate::time;
 
@@ -63,9 +63,16 @@ struct Line<'a> {
 }
 
 /// Writes the line of one request.
-pub(super) fn write(operation: &'static str, outcome: Outcome, caller: &str, subject: &Subject, took: Duration) {
+pub(super) fn write(
+    log: &Log,
+    operation: &'static str,
+    outcome: Outcome,
+    caller: &str,
+    subject: &Subject,
+    took: Duration,
+) {
     let shown = |text: &String| text::sanitize(text, MAX_TEXT);
-    let line = Line {
+    log.write(&Line {
         time: time::now(),
         operation,
         outcome: outcome.name(),
@@ -74,10 +81,5 @@ pub(super) fn write(operation: &'static str, outcome: Outcome, caller: &str, sub
         scopes: subject.chosen.iter().map(|(scope, _)| shown(scope)).collect(),
         issuers: subject.chosen.iter().map(|(_, issuer)| shown(issuer)).collect(),
         micros: took.as_micros(),
-    };
-    if let Ok(mut line) = serde_json::to_vec(&line) {
-        line.push(b'\n');
-        // Nobody is left to be told when this fails.
-        let _ = io::stderr().write_all(&line);
-    }
+    });
 }

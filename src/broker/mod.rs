@@ -13,6 +13,7 @@ pub mod client;
 mod convert;
 mod endpoint;
 pub mod local;
+mod log;
 mod metrics;
 pub mod serve;
 /// The messages and the generated client, for other programs.
@@ -37,6 +38,7 @@ use crate::kubelet::request::RequestError;
 use crate::scope::Scope;
 use crate::store;
 pub use endpoint::{Endpoint, default_endpoint};
+pub use log::{Log, LogError};
 
 /// Largest message: a kubelet's request or a secret, of at most 1 MiB each, and what stands around it.
 const MAX_MESSAGE: usize = 1024 * 1024 + 64 * 1024;

@@ -24,6 +24,7 @@ use tonic::server::NamedService;
 use tonic_health::pb::health_server::{Health, HealthServer};
 
 use super::adapter::{Adapter, Caller, MAX_DURATION};
+use super::log::Log;
 use super::metrics::{self, Metrics};
 use super::v1::broker_server::BrokerServer;
 use super::{Broker, Endpoint, MAX_MESSAGE};
@@ -51,6 +52,8 @@ pub struct Options {
     pub group: Option<u32>,
     /// Loopback address of the metrics.
     pub metrics: Option<SocketAddr>,
+    /// Where lines about what was asked go.
+    pub log: Log,
     /// After how long without a connection it ends by itself.
     pub idle: Option<Duration>,
 }
@@ -76,10 +79,11 @@ async fn run<B: Broker>(broker: B, options: &Options, ready: impl FnOnce()) -> i
         tokio::spawn(metrics::serve(TcpListener::bind(address).await?, metrics.clone()));
     }
     let (health, health_service) = tonic_health::server::health_reporter();
-    let service = BrokerServer::new(Adapter { broker: Arc::new(broker), metrics: metrics.clone() })
-        .max_decoding_message_size(MAX_MESSAGE)
-        // A list of ten thousand entries has some two MiB.
-        .max_encoding_message_size(64 * MAX_MESSAGE);
+    let service =
+        BrokerServer::new(Adapter { broker: Arc::new(broker), metrics: metrics.clone(), log: options.log.clone() })
+            .max_decoding_message_size(MAX_MESSAGE)
+            // A list of ten thousand entries has some two MiB.
+            .max_encoding_message_size(64 * MAX_MESSAGE);
     health.set_serving::<BrokerServer<Adapter<B>>>().await;
     let graceful = Arc::new(GracefulShutdown::new());
     let connections = metrics.clone();

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path;
+use std::path::{self, Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
@@ -11,7 +11,7 @@ use super::output::{self, Failure, Outcome};
 use super::{Context, Form};
 use crate::broker::client::{Client, ClientError};
 use crate::broker::local::Local;
-use crate::broker::{self, Endpoint, serve};
+use crate::broker::{self, Endpoint, Log, serve};
 use crate::exit::Code;
 use crate::store::Store;
 use crate::{platform, time};
@@ -48,6 +48,9 @@ pub(super) struct ServeArgs {
     /// Address for Prometheus, such as `127.0.0.1:9464`; loopback only
     #[arg(long, value_name = "ADDRESS", value_parser = loopback)]
     metrics: Option<SocketAddr>,
+    /// Write what is asked, and what goes wrong, to this file rather than to standard error; when it has 8 MiB, it becomes `FILE.1`
+    #[arg(long, value_name = "FILE")]
+    log_file: Option<PathBuf>,
     /// Run under the Service Control Manager of Windows, which is who gives this
     #[arg(long, hide = true, value_name = "NAME")]
     service: Option<String>,
@@ -95,11 +98,16 @@ pub(super) fn run(command: Command, context: &Context) -> Outcome {
 fn run_serve(args: ServeArgs, context: &Context) -> Outcome {
     let endpoint = args.listen.unwrap_or_else(broker::default_endpoint);
     let group = args.group.map(|name| group_id(&name)).transpose()?;
-    let options = serve::Options { endpoint, group, metrics: args.metrics, idle: args.idle };
+    let log = args.log_file.as_deref().map_or_else(|| Ok(Log::default()), Log::file).map_err(anyhow::Error::from)?;
+    let options = serve::Options { endpoint, group, metrics: args.metrics, log, idle: args.idle };
     let store = context.store.clone();
     if let Some(name) = &args.service {
-        platform::run_as_service(name, move |ready| serve_until_stopped(store, &options, ready).is_ok())
-            .context("cannot run as a service")?;
+        platform::run_as_service(name, move |ready| {
+            let served = serve_until_stopped(store, &options, ready);
+            // Nobody hears what the process itself says.
+            served.inspect_err(|error| options.log.say(&format!("error: {error:#}"))).is_ok()
+        })
+        .context("cannot run as a service")?;
     } else {
         serve_until_stopped(store, &options, &|| {})?;
     }
@@ -110,41 +118,60 @@ fn serve_until_stopped(store: Store, options: &serve::Options, ready: &dyn Fn())
     let endpoint = &options.endpoint;
     let sentence = format!("serving the store at `{}` on `{endpoint}`", store.dir().display());
     serve::serve(Local::new(store), options, || {
-        output::say(&sentence);
+        options.log.say(&sentence);
         ready();
     })
     .with_context(|| format!("cannot serve on `{endpoint}`"))?;
-    output::say("stopped");
+    options.log.say("stopped");
     Ok(())
 }
 
 fn install(context: &Context) -> Outcome {
     // A service has a directory of its own.
     let store = path::absolute(context.store.dir()).context("cannot find the directory of the store")?;
+    let log = log_of(&store);
     let store = store.display().to_string();
-    let arguments = ["--store", &store, "broker", "serve", "--service", SERVICE];
+    let arguments = ["--store", &store, "broker", "serve", "--service", SERVICE, "--log-file", &log];
     platform::install_service(SERVICE, TITLE, DESCRIPTION, &arguments)
-        .map_err(|error| service_failure("install", SERVICE, error))?;
-    let object = serde_json::json!({ "service": SERVICE, "endpoint": broker::default_endpoint().to_string() });
-    output::report(context.form, &object, &format!("installed and started the service `{SERVICE}`"))?;
+        .map_err(|error| service_failure("install", SERVICE, error, Some(&log)))?;
+    let endpoint = broker::default_endpoint().to_string();
+    let object = serde_json::json!({ "service": SERVICE, "endpoint": endpoint, "log": log });
+    output::report(
+        context.form,
+        &object,
+        &format!("installed and started the service `{SERVICE}`; its log is `{log}`"),
+    )?;
     Ok(Code::Done)
 }
 
 fn uninstall(context: &Context) -> Outcome {
-    let found = platform::uninstall_service(SERVICE).map_err(|error| service_failure("uninstall", SERVICE, error))?;
+    let found =
+        platform::uninstall_service(SERVICE).map_err(|error| service_failure("uninstall", SERVICE, error, None))?;
     let sentence = if found { "removed the service" } else { "there is no service" };
     output::report(context.form, &serde_json::json!({ "removed": found }), &format!("{sentence} `{SERVICE}`"))?;
     Ok(Code::Done)
 }
 
-/// What the Service Control Manager refused.
-pub(super) fn service_failure(what: &str, name: &str, error: io::Error) -> Failure {
+/// Returns where the services of a store write.
+pub(super) fn log_of(store: &Path) -> String {
+    store.join("broker.log").display().to_string()
+}
+
+/// What the Service Control Manager refused, or the service itself, which then has a log.
+pub(super) fn service_failure(what: &str, name: &str, error: io::Error, log: Option<&str>) -> Failure {
     let code = match error.kind() {
         io::ErrorKind::PermissionDenied => Code::NeedsPrivilege,
         io::ErrorKind::Unsupported => Code::Usage,
         _ => Code::Failed,
     };
-    Failure::new(code, anyhow!(error).context(format!("cannot {what} the service `{name}`")))
+    // By itself, at once.
+    let has_ended = error.kind() == io::ErrorKind::BrokenPipe;
+    let failure = Failure::new(code, anyhow!(error).context(format!("cannot {what} the service `{name}`")));
+    match log.filter(|_| has_ended) {
+        Some(log) if Path::new(log).exists() => failure.with_remedy(format!("what the service says is in `{log}`")),
+        Some(_) => failure.with_remedy("run `keyring-credential-provider broker serve` by hand to see why"),
+        None => failure,
+    }
 }
 
 fn group_id(name: &str) -> Result<u32, Failure> {

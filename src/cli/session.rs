@@ -9,7 +9,7 @@ use std::path::{self, Path};
 use anyhow::{Context as _, anyhow};
 
 use super::Context;
-use super::broker::service_failure;
+use super::broker::{log_of, service_failure};
 use super::output::{self, Failure};
 use crate::broker::client::Client;
 use crate::broker::{self, Endpoint};
@@ -74,10 +74,25 @@ fn start_service(store: &Path) -> Result<Session, Failure> {
     let random: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     let pipe = format!("npipe:////./pipe/{SERVICE}-{random}");
     // A service has a directory of its own.
-    let store = path::absolute(store).context("cannot find the directory of the store")?.display().to_string();
-    let arguments = ["--store", &store, "broker", "serve", "--service", SERVICE, "--idle", IDLE, "--listen", &pipe];
+    let store = path::absolute(store).context("cannot find the directory of the store")?;
+    let log = log_of(&store);
+    let store = store.display().to_string();
+    let arguments = [
+        "--store",
+        &store,
+        "broker",
+        "serve",
+        "--service",
+        SERVICE,
+        "--idle",
+        IDLE,
+        "--listen",
+        &pipe,
+        "--log-file",
+        &log,
+    ];
     let service = TemporaryService::start(SERVICE, TITLE, &arguments)
-        .map_err(|error| service_failure("start", SERVICE, error))?;
+        .map_err(|error| service_failure("start", SERVICE, error, Some(&log)))?;
     let endpoint: Endpoint = pipe.parse().map_err(|error: &str| Failure::new(Code::Usage, anyhow!(error)))?;
     Ok(Session { client: Client::at(endpoint), _service: Some(service) })
 }

@@ -47,7 +47,12 @@ impl Broker {
             .stderr(File::create(&log).unwrap())
             .spawn()
             .unwrap();
-        let broker = Self { child, socket, log };
+        Self { child, socket, log }.when_ready()
+    }
+
+    #[track_caller]
+    fn when_ready(self) -> Self {
+        let broker = self;
         let deadline = Instant::now() + Duration::from_secs(30);
         while !broker.log().contains("serving the store") {
             assert!(Instant::now() < deadline, "{}", broker.log());
@@ -65,7 +70,7 @@ impl Broker {
     }
 
     fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap()
+        fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// What was logged about requests.
@@ -119,6 +124,49 @@ async fn connect(socket: &Path) -> BrokerClient<grpc::Connection> {
 
 fn message(image: &str) -> v1::GetCredentialsRequest {
     v1::GetCredentialsRequest { request: request(image).into_bytes().into() }
+}
+
+#[test]
+fn a_log_file_has_every_line_and_a_bounded_size() {
+    let node = Node::with(&["r.test"]);
+    let (socket, dir, talk) = (node.dir().join("broker.sock"), node.dir().join("log"), node.dir().join("talk"));
+    let (log, older) = (dir.join("broker.log"), dir.join("broker.log.1"));
+    let endpoint = format!("unix://{}", socket.display());
+    let serve = ["broker", "serve", "--listen", &endpoint, "--log-file", log.to_str().unwrap()];
+    let mut command = Command::new(BINARY);
+    command.args(serve).env_clear().env("KEYRING_CREDENTIAL_PROVIDER_STORE", node.store());
+    let child =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&talk).unwrap()).spawn().unwrap();
+    let mut broker = Broker { child, socket, log: log.clone() }.when_ready();
+    assert_eq!(fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o700);
+    assert_eq!(fs::metadata(&log).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(ask(&node, &broker, "r.test/a").code, 0);
+    let before = broker.audit();
+    let message = format!("serving the store at `{}` on `{endpoint}`", node.store().display());
+    assert_eq!((before.len(), &before[0]["message"]), (2, &message.into()));
+    assert_eq!((&before[1]["operation"], &before[1]["image"]), (&"get-credentials".into(), &"r.test/a".into()));
+
+    // Full: it moves aside, over the one before.
+    fs::write(&older, "older still").unwrap();
+    let mut file = fs::OpenOptions::new().append(true).open(&log).unwrap();
+    file.write_all(&vec![b'\n'; 8 * 1024 * 1024]).unwrap();
+    assert_eq!(ask(&node, &broker, "r.test/b").code, 0);
+    assert_eq!(broker.audit().iter().map(|line| &line["image"]).collect::<Vec<_>>(), ["r.test/b"]);
+    assert!(fs::read_to_string(&older).unwrap().contains(r#""image":"r.test/a""#));
+
+    broker.signal(rustix::process::Signal::TERM);
+    assert!(broker.child.wait().unwrap().success());
+    assert_eq!(broker.audit().last().unwrap()["message"], "stopped");
+    assert_eq!(fs::read_to_string(&talk).unwrap(), "", "nothing is told twice");
+
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o777)).unwrap();
+    let refused = node.run(&serve, "");
+    let expected = format!(
+        "error: the log `{}` cannot be written: `{}` has mode 0777, must be 0700\n",
+        log.display(),
+        dir.display()
+    );
+    assert_eq!(refused, Run::new(1, "", &expected));
 }
 
 #[test]

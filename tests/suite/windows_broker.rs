@@ -10,6 +10,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
+
 use crate::support::{self, Run, request};
 use crate::windows::{Machine, without_last_words};
 
@@ -104,7 +106,14 @@ fn the_service_is_installed_used_and_removed() {
     assert_eq!(service("uninstall"), Run::new(0, "", "there is no service `keyring-credential-provider`\n"));
     assert_eq!(
         service("install"),
-        Run::new(0, "", "installed and started the service `keyring-credential-provider`\n")
+        Run::new(
+            0,
+            "",
+            &format!(
+                "installed and started the service `keyring-credential-provider`; its log is `{}`\n",
+                machine.path(r"store\broker.log")
+            )
+        )
     );
     let status = machine.json(&["broker", "status"]);
     assert_eq!((&status["credentials"], &status["store"]), (&1.into(), &machine.path("store").into()));
@@ -116,6 +125,26 @@ fn the_service_is_installed_used_and_removed() {
     assert_eq!(service("install").code, 1, "it is there already");
     assert_eq!(service("uninstall"), Run::new(0, "", "removed the service `keyring-credential-provider`\n"));
     assert_eq!(ask().code, 1, "nobody serves the pipe");
+    // What the service was asked, and what it said.
+    let lines = log_of(&machine);
+    assert!(lines[0]["message"].as_str().unwrap().starts_with("serving the store at "), "{lines:?}");
+    assert_eq!(lines.last().unwrap()["message"], "stopped");
+    let answer = lines.iter().find(|line| line["operation"] == "get-credentials").unwrap();
+    let text = |name: &str| answer[name].as_str().unwrap();
+    assert_eq!((text("image"), text("outcome")), ("r.test/app", "done"));
+    assert_eq!((&answer["scopes"], &answer["issuers"]), (&json!(["r.test"]), &json!(["static"])));
+    assert!(text("caller").starts_with("S-1-5-") && answer["time"].is_i64() && answer["micros"].is_u64(), "{answer}");
+}
+
+/// What the services of a machine wrote, in which there is never a secret.
+#[track_caller]
+fn log_of(machine: &Machine) -> Vec<Value> {
+    let log = fs::read_to_string(machine.on_disk("store/broker.log")).unwrap();
+    assert!(
+        !["pass-word", "other", "top-secret", "more"].iter().any(|secret| log.contains(&format!("{secret}\""))),
+        "{log}"
+    );
+    log.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// The program on drive C, where nobody but Administrators may write; elsewhere it does not become a service.
@@ -170,6 +199,9 @@ fn one_command_is_done_by_a_service_that_is_removed() {
     assert_eq!(logout(), Run::new(0, "", "removed the credential for `other.test`\n"));
     assert_eq!(logout().code, 3);
     assert!(!program.is_registered());
+
+    let put = log_of(&machine).into_iter().find(|line| line["operation"] == "put").unwrap();
+    assert_eq!((&put["scopes"], &put["outcome"]), (&json!(["other.test"]), &json!("done")));
 
     // What fails there is told here, and nothing stays.
     fs::remove_dir_all(machine.on_disk("store")).unwrap();

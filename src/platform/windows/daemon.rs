@@ -148,7 +148,7 @@ const NO_SUCH_SERVICE: i32 = 1060;
 /// Waits until a service is in this state.
 ///
 /// # Errors
-/// When it ends before, or takes too long.
+/// [`io::ErrorKind::BrokenPipe`] when it ends before; when it takes too long.
 pub(super) fn wait(service: &Service, wanted: ServiceState) -> io::Result<()> {
     let deadline = Instant::now() + TIMEOUT;
     loop {
@@ -157,7 +157,7 @@ pub(super) fn wait(service: &Service, wanted: ServiceState) -> io::Result<()> {
             return Ok(());
         }
         if state == ServiceState::Stopped {
-            return Err(io::Error::other("the service ended at once; run its command by hand to see why"));
+            return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the service ended at once"));
         }
         if Instant::now() > deadline {
             return Err(io::Error::new(io::ErrorKind::TimedOut, format!("the service takes longer than {TIMEOUT:?}")));
