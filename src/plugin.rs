@@ -10,9 +10,9 @@ use std::path::PathBuf;
 use std::process;
 use std::time::{Duration, Instant};
 
-use crate::broker::Endpoint;
 use crate::broker::client::{Client, ClientError};
 use crate::exit::Code;
+use crate::grpc::Endpoint;
 use crate::issuer::{IssuerError, Issuing};
 use crate::kubelet::request::{self, CredentialProviderRequest, RequestError};
 use crate::platform;

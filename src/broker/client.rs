@@ -7,9 +7,9 @@ use tonic::{Code, Request, Status as Refusal};
 use zeroize::Zeroizing;
 
 use super::v1::broker_client::BrokerClient;
-use super::{Endpoint, Entry, MAX_MESSAGE, Response, Status, Stored, convert, v1};
+use super::{Entry, MAX_MESSAGE, Response, Status, Stored, convert, v1};
 use crate::credential::Credential;
-use crate::grpc::{self, Connection};
+use crate::grpc::{self, Connection, Endpoint};
 use crate::platform::FileError;
 use crate::scope::Scope;
 

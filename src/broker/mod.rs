@@ -11,7 +11,6 @@ mod adapter;
 mod audit;
 pub mod client;
 mod convert;
-mod endpoint;
 pub mod local;
 mod log;
 mod metrics;
@@ -33,15 +32,25 @@ use std::time::Duration;
 use prost::bytes::Bytes;
 
 use crate::credential::Credential;
+use crate::grpc::Endpoint;
 use crate::issuer::IssuerError;
 use crate::kubelet::request::RequestError;
 use crate::scope::Scope;
 use crate::store;
-pub use endpoint::{Endpoint, default_endpoint};
 pub use log::{Log, LogError};
 
 /// Largest message: a kubelet's request or a secret, of at most 1 MiB each, and what stands around it.
 const MAX_MESSAGE: usize = 1024 * 1024 + 64 * 1024;
+
+/// Returns where a broker listens unless it is told otherwise.
+///
+/// # Panics
+/// Never: the path is one.
+pub fn default_endpoint() -> Endpoint {
+    let path =
+        if cfg!(windows) { r"\\.\pipe\keyring-credential-provider" } else { "/run/keyring-credential-provider.sock" };
+    Endpoint::at(path).expect("a path of this system")
+}
 
 /// What a broker does. Every function may block.
 pub trait Broker: Send + Sync + 'static {

@@ -27,7 +27,8 @@ use super::adapter::{Adapter, Caller, MAX_DURATION};
 use super::log::Log;
 use super::metrics::{self, Metrics};
 use super::v1::broker_server::BrokerServer;
-use super::{Broker, Endpoint, MAX_MESSAGE};
+use super::{Broker, MAX_MESSAGE};
+use crate::grpc::Endpoint;
 use crate::platform::{self, AcceptedStream, Listener, Peer};
 
 const MAX_CONNECTIONS: usize = 512;

@@ -11,8 +11,9 @@ use super::output::{self, Failure, Outcome};
 use super::{Context, Form};
 use crate::broker::client::{Client, ClientError};
 use crate::broker::local::Local;
-use crate::broker::{self, Endpoint, Log, serve};
+use crate::broker::{self, Log, serve};
 use crate::exit::Code;
+use crate::grpc::Endpoint;
 use crate::store::Store;
 use crate::{platform, time};
 

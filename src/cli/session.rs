@@ -11,9 +11,10 @@ use anyhow::{Context as _, anyhow};
 use super::Context;
 use super::broker::{log_of, service_failure};
 use super::output::{self, Failure};
+use crate::broker;
 use crate::broker::client::Client;
-use crate::broker::{self, Endpoint};
 use crate::exit::Code;
+use crate::grpc::Endpoint;
 use crate::platform::{self, TemporaryService};
 use crate::store::{self, KeySource, Store};
 

@@ -7,7 +7,8 @@ use anyhow::anyhow;
 use super::output::{self, Failure, Outcome};
 use super::{Context, Form};
 use crate::exit::Code;
-use crate::kms::Endpoint;
+use crate::grpc::Endpoint;
+use crate::kms;
 use crate::store::{self, InitOptions, KeySource, RekeyOptions, SourceOptions, SystemdKey};
 use crate::{text, time};
 
@@ -25,7 +26,7 @@ pub(super) enum Command {
         #[arg(long, value_name = "KEY", default_value = "auto")]
         systemd_key: SystemdKey,
         /// Where the plugin of `kms` listens: `unix:///run/kms/plugin.sock`
-        #[arg(long, value_name = "ENDPOINT", required_if_eq("key_source", "kms"))]
+        #[arg(long, value_name = "ENDPOINT", value_parser = kms::endpoint, required_if_eq("key_source", "kms"))]
         kms_endpoint: Option<Endpoint>,
         /// How long a data key that is slow to unseal stays in root's kernel keyring; `0` for not at all
         #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = duration)]
@@ -45,7 +46,7 @@ pub(super) enum Command {
         #[arg(long, value_name = "KEY", default_value = "auto")]
         systemd_key: SystemdKey,
         /// Where the plugin of `kms` listens: `unix:///run/kms/plugin.sock`
-        #[arg(long, value_name = "ENDPOINT")]
+        #[arg(long, value_name = "ENDPOINT", value_parser = kms::endpoint)]
         kms_endpoint: Option<Endpoint>,
         /// Take a store that is older than the last one seen, such as one from a backup
         #[arg(long)]

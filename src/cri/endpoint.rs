@@ -2,53 +2,26 @@
 //!
 //! Source of the forms: kubernetes `pkg/kubelet/util/util_unix.go` and `util_windows.go`.
 
-use std::fmt;
-use std::path::PathBuf;
-use std::str::FromStr;
+use crate::grpc::Endpoint;
 
-const SCHEME: &str = if cfg!(windows) { "npipe" } else { "unix" };
-
-/// The address of a Unix socket, or of a named pipe on Windows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint(PathBuf);
-
-impl Endpoint {
-    /// Returns the path of the socket or pipe.
-    pub fn path(&self) -> &std::path::Path {
-        &self.0
+/// Reads `unix:///run/containerd/containerd.sock`, `npipe:////./pipe/containerd-containerd`, or the path alone.
+///
+/// # Errors
+/// How it is written here.
+pub fn endpoint(text: &str) -> Result<Endpoint, EndpointError> {
+    let socket = text.strip_prefix("unix://").or_else(|| text.strip_prefix("unix:")).unwrap_or(text);
+    match (pipe(text), cfg!(windows)) {
+        (Some(pipe), true) => Endpoint::at(&pipe).ok_or(EndpointError::Pipe),
+        (None, true) => Err(EndpointError::Pipe),
+        (Some(_), false) => Err(EndpointError::PipeHere),
+        (None, false) => Endpoint::at(socket).ok_or(EndpointError::Socket),
     }
 }
 
-impl FromStr for Endpoint {
-    type Err = EndpointError;
-
-    /// Parses `unix:///run/containerd/containerd.sock`, `npipe:////./pipe/containerd-containerd`, or the path alone.
-    fn from_str(text: &str) -> Result<Self, EndpointError> {
-        let pipe = pipe(text);
-        let socket = text.strip_prefix("unix://").or_else(|| text.strip_prefix("unix:")).unwrap_or(text);
-        match (pipe, SCHEME) {
-            (Some(Some(pipe)), "npipe") => Ok(Self(pipe.into())),
-            (Some(None), "npipe") => Err(EndpointError::Pipe),
-            (Some(_), _) => Err(EndpointError::PipeHere),
-            (None, "npipe") => Err(EndpointError::Pipe),
-            (None, _) if socket.starts_with('/') && !socket.contains('\0') => Ok(Self(socket.into())),
-            (None, _) => Err(EndpointError::Socket),
-        }
-    }
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.display().fmt(f)
-    }
-}
-
-/// Returns the path of a pipe; `Some(None)` when the text means a pipe, but none of this machine.
-fn pipe(text: &str) -> Option<Option<String>> {
+/// Returns the path of a pipe as Windows takes it, when the text means a pipe of any machine.
+fn pipe(text: &str) -> Option<String> {
     let rest = text.strip_prefix("npipe:").or_else(|| text.starts_with(r"\\").then_some(text))?;
-    let path = rest.replace('/', r"\");
-    let name = path.trim_start_matches('\\').strip_prefix(r".\pipe\");
-    Some(name.filter(|name| !name.is_empty()).map(|name| format!(r"\\.\pipe\{name}")))
+    Some(format!(r"\\{}", rest.replace('/', r"\").trim_start_matches('\\')))
 }
 
 /// Why a text is no endpoint here. The text itself is never repeated.
@@ -78,12 +51,9 @@ mod tests {
             r"npipe:\\.\pipe\containerd-containerd",
             r"\\.\pipe\containerd-containerd",
         ] {
-            assert_eq!(pipe(text), Some(Some(r"\\.\pipe\containerd-containerd".to_owned())), "{text}");
+            assert_eq!(pipe(text), Some(r"\\.\pipe\containerd-containerd".to_owned()), "{text}");
         }
-        // Of another machine, or none at all.
-        for text in ["npipe:////server/pipe/x", r"\\server\pipe\x", "npipe://", "npipe:////./pipe/"] {
-            assert_eq!(pipe(text), Some(None), "{text}");
-        }
+        assert_eq!(pipe("npipe:////server/pipe/x"), Some(r"\\server\pipe\x".to_owned()));
         assert_eq!(pipe("unix:///run/x.sock"), None);
     }
 }

@@ -20,13 +20,13 @@ use tokio::time;
 use tonic::{Code, Status};
 
 use crate::credential::Issued;
-use crate::grpc::{self, Connection};
+use crate::grpc::{self, Connection, Endpoint};
 use crate::platform::FileError;
 use crate::text;
 use v1::image_service_client::ImageServiceClient;
 use v1::runtime_service_client::RuntimeServiceClient;
 
-pub use endpoint::{Endpoint, EndpointError};
+pub use endpoint::{EndpointError, endpoint};
 
 /// Longest answer: the kubelet's own limit.
 const MAX_MESSAGE: usize = 16 * 1024 * 1024;

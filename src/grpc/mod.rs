@@ -3,6 +3,8 @@
 //! A connection is used for a few calls and dropped; nothing connects anew behind the caller's back. Nothing here starts unless
 //! it is called, so the plugin that answers from the store alone never pays for it.
 
+mod endpoint;
+
 use std::error::Error as _;
 use std::future::Future;
 use std::io;
@@ -19,6 +21,8 @@ use tonic::client::GrpcService;
 
 use crate::platform::{self, FileError};
 use crate::text;
+
+pub use endpoint::Endpoint;
 
 /// A message of somebody else's, as much of it as fits in one line.
 const MAX_MESSAGE: usize = 200;

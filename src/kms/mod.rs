@@ -16,24 +16,29 @@ mod limits;
 mod v2;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use crate::grpc;
+use crate::grpc::{self, Endpoint};
 use crate::platform::FileError;
 use client::Session;
 
 /// Connecting, status and call together.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Where a plugin listens: `unix:///run/kms/plugin.sock`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint(PathBuf);
+/// Reads where a plugin listens: `unix:///run/kms/plugin.sock`, as for the API server, and no socket without a name
+/// (`unix:@name`), which anybody could take.
+///
+/// # Errors
+/// How it is written.
+pub fn endpoint(text: &str) -> Result<Endpoint, &'static str> {
+    if cfg!(windows) {
+        return Err("KMS plugins listen on Unix sockets, which there are none of on Windows");
+    }
+    text.parse().map_err(|_| "a KMS endpoint is written as `unix:///run/kms/plugin.sock`")
+}
 
 /// What a plugin made of some bytes, all of which it wants to see again.
 #[derive(Clone, Debug)]
@@ -78,32 +83,6 @@ pub fn decrypt(endpoint: &Endpoint, encrypted: Encrypted) -> Result<Zeroizing<Ve
 
 fn exchange<T>(calls: impl Future<Output = Result<T, KmsError>>) -> Result<T, KmsError> {
     grpc::run(TIMEOUT, calls).map_err(KmsError::Runtime)?.unwrap_or(Err(KmsError::Timeout))
-}
-
-impl Endpoint {
-    /// Returns the socket's path.
-    fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "unix://{}", self.0.display())
-    }
-}
-
-impl FromStr for Endpoint {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, &'static str> {
-        if cfg!(windows) {
-            return Err("KMS plugins listen on Unix sockets, which there are none of on Windows");
-        }
-        // As for the API server: an absolute path, and not a socket without a name (`unix:@name`), which anybody could take.
-        let path = text.strip_prefix("unix://").filter(|path| path.starts_with('/') && !path.contains('\0'));
-        path.map(|path| Self(path.into())).ok_or("a KMS endpoint is written as `unix:///run/kms/plugin.sock`")
-    }
 }
 
 /// Why a plugin did not do its part. Each message completes the sentence "KMS plugin `ENDPOINT` ...".

@@ -13,8 +13,9 @@ use super::{Context, Form};
 use crate::check::registry::{self, Asked, Question};
 use crate::check::{self, Attempt, Evidence, Pulling, RuntimePull, Verdict};
 use crate::containerd::{self, Chain, Config};
-use crate::cri::{Endpoint, Runtime};
+use crate::cri::{self, Runtime};
 use crate::exit::Code;
+use crate::grpc::Endpoint;
 use crate::issuer::Issuing;
 use crate::kubelet::ApiVersion;
 use crate::kubelet::config::System;
@@ -28,7 +29,7 @@ pub(super) struct Args {
     image: String,
     /// Pull through the container runtime too: `unix:///run/containerd/containerd.sock`,
     /// `npipe:////./pipe/containerd-containerd`
-    #[arg(long, value_name = "ENDPOINT", value_parser = endpoint)]
+    #[arg(long, value_name = "ENDPOINT", value_parser = cri::endpoint)]
     cri: Option<Endpoint>,
     /// Leave what `--cri` pulled on the node
     #[arg(long, requires = "cri")]
@@ -173,7 +174,8 @@ fn pull(
     form: Form,
 ) -> Result<RuntimePull, Failure> {
     let failed = |error| {
-        let error = anyhow::Error::new(error).context(format!("the container runtime at `{endpoint}`"));
+        let error =
+            anyhow::Error::new(error).context(format!("the container runtime at `{}`", endpoint.path().display()));
         Failure::new(Code::Failed, error).with_remedy(
             "run this as root or Administrator while the runtime runs; the kubelet's `--container-runtime-endpoint` is the address",
         )
@@ -186,10 +188,6 @@ fn pull(
         }
     })
     .map_err(failed)
-}
-
-fn endpoint(text: &str) -> Result<Endpoint, String> {
-    text.parse().map_err(|error: crate::cri::EndpointError| error.to_string())
 }
 
 fn duration(text: &str) -> Result<Duration, &'static str> {

@@ -6,7 +6,8 @@ use super::super::Error;
 use super::super::key::DataKey;
 use super::super::v1::{Header, KmsKey};
 use super::Wrapped;
-use crate::kms::{self, Encrypted, Endpoint, KmsError};
+use crate::grpc::Endpoint;
+use crate::kms::{self, Encrypted, KmsError};
 
 pub(super) fn wrap(header: &Header, data_key: &DataKey, endpoint: Option<&Endpoint>) -> Result<Wrapped, Error> {
     let endpoint = match (endpoint, &header.kms) {
@@ -72,7 +73,7 @@ fn wrapped(endpoint: &Endpoint, encrypted: Encrypted) -> Wrapped {
 }
 
 fn parse(key: &KmsKey) -> Result<Endpoint, Error> {
-    key.endpoint.parse().map_err(|reason| failed(&key.endpoint)(KmsError::Endpoint(reason)))
+    kms::endpoint(&key.endpoint).map_err(|reason| failed(&key.endpoint)(KmsError::Endpoint(reason)))
 }
 
 fn failed(endpoint: &str) -> impl FnOnce(KmsError) -> Error {

@@ -17,7 +17,7 @@ use std::str::FromStr;
 use super::key::DataKey;
 use super::v1::{self, Header};
 use super::{Error, hex};
-use crate::kms::Endpoint;
+use crate::grpc::Endpoint;
 pub use systemd_creds::SystemdKey;
 
 /// Where the key of a store is kept.
