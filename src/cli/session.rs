@@ -66,7 +66,7 @@ impl SessionArgs {
 fn is_another_accounts(store: &Store) -> bool {
     platform::may_act_as_system()
         && store.status().is_ok_and(|status| status.key_source == KeySource::Keyring)
-        && matches!(store.open(), Err(store::Error::Unavailable { .. } | store::Error::Locked { .. }))
+        && matches!(store.open(), Err(store::Error::Unavailable { .. }))
 }
 
 fn start_service(store: &Path) -> Result<Session, Failure> {

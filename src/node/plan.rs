@@ -77,7 +77,9 @@ pub fn plan(node: &Node, program: &Program) -> Result<Plan, Refusal> {
     if sets_flags {
         check_path(&place.bin_dir)?;
         check_path(&place.config)?;
-        if node.live.as_ref().is_some_and(|live| live.is_service) && node.profile.program.is_none() {
+        let is_unknown_service =
+            node.live.as_ref().is_some_and(|live| live.is_service) && node.profile.program.is_none();
+        if is_unknown_service && !node.profile.carriers.is_empty() {
             let words = flags.words().join(" ");
             return Err(Refusal::new(
                 "the kubelet is a Windows service whose arguments stand in the service itself, and not in that called `kubelet`",
