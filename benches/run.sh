@@ -92,7 +92,7 @@ if ! hyperfine --help 2>"$work/log" | grep -q -e --input; then
     hyperfine=$tools/bin/hyperfine
     [ -x "$hyperfine" ] || cargo install --locked --version 1.20.0 --root "$tools" hyperfine
 fi
-cargo build --release --locked --config .cargo/release.toml --bins --example fill --example load
+cargo build --release --locked --config .cargo/release.toml --bins --example fill --example load --example ecr
 binary=$(realpath "${KCP_BINARY:-$release/keyring-credential-provider}")
 trap clean_up EXIT
 trap 'exit 1' HUP INT TERM
@@ -132,6 +132,21 @@ nothing=$work/stores/nothing
     echo "an answer where nothing is stored" >&2
     exit 1
 }
+# An issued credential in the cache, and nobody to ask for another: who gives it ends with the first.
+issued=$work/stores/aws-ecr-20
+"$binary" --store "$issued" store init --key-source host-key 2>"$work/log"
+"$release/examples/fill" "$issued" 20
+mkfifo "$work/port"
+"$release/examples/ecr" >"$work/port" &
+read -r port <"$work/port"
+printf secret | "$binary" --store "$issued" login registry-0.bench.example/team --issuer aws-ecr --username AKIDBENCH \
+    --set region=eu-west-1 --set "endpoint=http://127.0.0.1:$port" --password-stdin 2>"$work/log"
+"$binary" get-credentials --store "$issued" <"$work/request" >"$work/log"
+wait $!
+"$binary" get-credentials --store "$issued" <"$work/request" | grep -q '"username":"AWS"' || {
+    echo "no answer from the cache of issued credentials" >&2
+    exit 1
+}
 is_cached=no
 if [ -e "$work/stores/systemd-creds-20" ]; then
     is_cached=$("$binary" --store "$work/stores/systemd-creds-20" --output json store lock | sed -n 's/.*"wasCached": *true.*/yes/p')
@@ -145,7 +160,7 @@ while ! grep -q serving "$work/broker.log"; do sleep 0.05; done
 "$binary" get-credentials --broker "unix://$work/broker.sock" <"$work/request" | cmp - "$work/stores/host-key-20.answer"
 
 set -- --command-name empty-dynamic "$work/empty-dynamic" --command-name empty-static "$work/empty-static"
-for store in host-key-20 systemd-creds-20 host-key-10000 nothing; do
+for store in host-key-20 systemd-creds-20 aws-ecr-20 host-key-10000 nothing; do
     [ ! -e "$work/stores/$store" ] || set -- "$@" --command-name "$store" "$binary get-credentials --store $work/stores/$store"
 done
 set -- "$@" --command-name broker "$binary get-credentials --broker unix://$work/broker.sock"
@@ -231,6 +246,7 @@ cached=""
     row empty-dynamic "empty, dynamic" "empty-$linking"
     row host-key-20 "20 entries, \`host-key\`" "empty-$linking"
     row systemd-creds-20 "20 entries, \`systemd-creds\`, data key cached" "empty-$linking"
+    row aws-ecr-20 "20 entries, \`host-key\`, issued by \`aws-ecr\`, cached" "empty-$linking"
     row nothing "20 entries, \`host-key\`, none for the image" "empty-$linking"
     row broker "20 entries, through the broker" "empty-$linking"
     row host-key-10000 "10,000 entries, \`host-key\`" "empty-$linking"
@@ -245,11 +261,13 @@ cached=""
     verdict "20 entries, \`host-key\`, to the empty program" "$(ratio "$(column host-key-20 median)" "$empty")" 1.5 " x"
     verdict "20 entries, resident" "$rss_20" 4096 " KiB"
     verdict "\`systemd-creds\` once cached, to the empty program" "$cached" 2 " x"
+    verdict "\`aws-ecr\` with a warm cache, to the static answer" "$(ratio "$(column aws-ecr-20 median)" "$(column host-key-20 median)")" 2 " x"
     verdict "10,000 entries, added to 20" "$added" 5 " ms"
     verdict "through the broker, to the direct answer" "$(ratio "$(column broker median)" "$(column host-key-20 median)")" 2.5 " x"
     verdict "broker, p99 of 10,000 requests of 200 clients" "$(field 4 "$paced")" 5 " ms"
     verdict "broker, failed requests of 10,000" "$(field 2 "$paced")" 0 ""
     verdict "broker, memory added by 100,000 requests" "$((rss_after - rss_before))" 4096 " KiB"
+    verdict "the program, static and stripped" "$(awk -v bytes="$(wc -c <"$binary")" 'BEGIN { printf "%.2f", bytes / 1e6 }')" 6 " MB"
     verdict "wrong answers of $parallel at once" "$((parallel - right))" 0 ""
 } >benches/RESULTS.md
 cat benches/RESULTS.md
