@@ -16,6 +16,7 @@ mod oauth2;
 mod peers;
 mod pod;
 mod quay;
+mod recipe;
 mod sigv4;
 mod token_exchange;
 mod trust;
