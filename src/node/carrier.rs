@@ -1,4 +1,5 @@
-//! The files, and on Windows the value of a service, that carry the kubelet's flags, a form each: setting the two flags in its text, and taking them out again.
+//! The files, and on Windows the value of a service, that carry the kubelet's flags, a form each: setting the two flags in its
+//! text, and taking them out again.
 //!
 //! Only the two flags change; what else a file says stays as it is, byte for byte. A form that cannot be understood for certain
 //! is refused. Sources: nodes' own scripts and units, as told at each variant.

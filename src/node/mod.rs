@@ -10,8 +10,8 @@
 //!
 //! # Invariants
 //!
-//! A plan is a list of changes of whole files, each written by one rename, or of one value of the registry, set at once, in an order in which the node is valid after each of
-//! them: program, configuration, flags; and backwards when it is taken off. What was there is kept before the first of them. The
+//! A plan is a list of changes of whole files, each written by one rename, or of one value of the registry, set at once, in an
+//! order in which the node is valid after each of them: program, configuration, flags; and backwards when it is taken off. What was there is kept before the first of them. The
 //! merged configuration is judged by the rules of the node's kubelet before a byte is written. A file that somebody else changed
 //! since is never put back.
 
