@@ -14,8 +14,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use jiff::fmt::rfc2822;
+use ureq::config::Config;
 use ureq::http;
 use ureq::tls::{ClientCert, RootCerts, TlsConfig};
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, Proxy};
 use zeroize::Zeroizing;
 
@@ -280,7 +283,29 @@ impl Http {
             .user_agent(concat!("keyring-credential-provider/", env!("CARGO_PKG_VERSION")))
             .tls_config(tls)
             .build();
-        Ok(self.agent.get_or_init(|| config.new_agent()))
+        Ok(self.agent.get_or_init(|| agent(config)))
+    }
+}
+
+/// Makes an agent for which a name that does not resolve is just that, whatever the operating system calls it.
+pub(crate) fn agent(config: Config) -> Agent {
+    Agent::with_parts(config, DefaultConnector::default(), Names::default())
+}
+
+#[derive(Debug, Default)]
+struct Names(DefaultResolver);
+
+impl Resolver for Names {
+    fn resolve(
+        &self,
+        uri: &http::Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        self.0.resolve(uri, config, timeout).map_err(|error| match error {
+            ureq::Error::Io(_) => ureq::Error::HostNotFound,
+            error => error,
+        })
     }
 }
 

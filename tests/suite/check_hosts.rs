@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::check::{check, outcomes, verdict, warnings};
 use crate::containerd::Containerd;
 use crate::registry::{PASSWORD, USER, hosts_toml};
-use crate::support::{Dir, Node};
+use crate::support::{BINARY, Dir, Node, Run, run};
 
 /// A host that gives the same answers to everybody, and notes what it was sent.
 struct Fake {
@@ -208,4 +208,20 @@ fn a_pull_that_takes_its_time_says_so() {
     assert_eq!((run.code, run.stderr.as_str()), (5, "still pulling after 2 seconds\n"), "{}", run.stdout);
     let run = Node::new().run(&[&arguments[..], &["--pull-timeout", "1s"]].concat(), "");
     assert!(run.code == 1 && run.stdout.contains("did not pull the image within 1 seconds"), "{run:#?}");
+}
+
+/// On a machine without a network, where no name resolves.
+#[test]
+fn a_name_that_does_not_resolve_is_told() {
+    let node = Node::new();
+    let mut command = std::process::Command::new("unshare");
+    let certs = node.dir().join("certs.d");
+    std::fs::create_dir(&certs).unwrap();
+    command.args(["--net", BINARY, "check", "nowhere.test/a:1", "--hosts-dir"]).arg(certs);
+    command.env_clear().env("KEYRING_CREDENTIAL_PROVIDER_STORE", node.store());
+    let expected = "image       nowhere.test/a:1\nanswer      none; the kubelet pulls without a credential\n\
+                    host        https://nowhere.test/v2: its name does not resolve\n\
+                    try         without a credential\n            nowhere.test: unreachable: its name does not resolve\n\
+                    verdict     `nowhere.test` cannot be reached from this node; look at its address, the proxy and the firewall\n";
+    assert_eq!(run(&mut command, ""), Run::new(1, expected, ""));
 }

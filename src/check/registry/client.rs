@@ -107,7 +107,7 @@ impl Client {
             .user_agent(concat!("keyring-credential-provider/", env!("CARGO_PKG_VERSION")))
             .tls_config(tls)
             .build();
-        Ok(Self { agent: config.new_agent(), timeout, headers: host.headers.clone() })
+        Ok(Self { agent: issuer_http::agent(config), timeout, headers: host.headers.clone() })
     }
 
     /// Sends a request to the host, with the headers that its hosts.toml adds.

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::fake::{Fake, Reply, authority};
 use super::{ask, ca_file, login, parts};
-use crate::support::{AnyNode, Node, Run, output, request};
+use crate::support::{AnyNode, BINARY, Node, Run, output, request};
 
 fn server() -> Fake {
     Fake::https(|_| Reply::json(200, &json!({ "access_token": "token", "expires_in": 3600 })))
@@ -85,6 +85,29 @@ pub(super) fn the_environment_counts(node: &dyn AnyNode) {
     let expected = "keyring-credential-provider: r.test: `SSL_CERT_FILE` cannot be reached: the file that it names cannot be \
                     read: entity not found; check the address, the proxy, `ca-file` and the network\n";
     assert_eq!(node.read(output(&mut command, request("r.test/a"))), Run::new(1, "", expected));
+}
+
+/// On a machine without a network: nobody but the proxy could tell where the server is.
+#[cfg(target_os = "linux")]
+#[test]
+fn no_proxy_names_who_is_asked_directly() {
+    let (node, fake) = (Node::new(), server());
+    let proxy = Proxy::start(fake.url());
+    let trust = ca_file(&node);
+    add(&node, "https://issuer.test", &[&trust]);
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--net", BINARY, "get-credentials", "--timeout", "1s"]);
+    command.env_clear().env("KEYRING_CREDENTIAL_PROVIDER_STORE", node.store());
+    command.env("HTTPS_PROXY", &proxy.url).env("NO_PROXY", "elsewhere.test,issuer.test");
+    let fails = |reason: &str| {
+        let endpoint = "`https://issuer.test/token` cannot be reached";
+        let remedy = "check the address, the proxy, `ca-file` and the network";
+        Run::new(1, "", &format!("keyring-credential-provider: r.test: {endpoint}: {reason}; {remedy}\n"))
+    };
+    assert_eq!(node.read(output(&mut command, request("r.test/a"))), fails("its name does not resolve"));
+    fs::remove_file(node.on_disk("store/tokens.sealed")).unwrap();
+    command.env("NO_PROXY", "elsewhere.test");
+    assert_eq!(node.read(output(&mut command, request("r.test/a"))), fails("network unreachable"));
 }
 
 /// A proxy that makes one tunnel for each connection, always to the same server.
