@@ -195,3 +195,39 @@ fn key(plan: &Plan<'_>, credential: &Credential) -> [u8; 32] {
     }
     digest.finalize().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(password: &str, expires_at: i64, failure: Option<&str>, retry_at: i64) -> Token {
+        Token {
+            key: [0; 32],
+            scope: String::new(),
+            username: "u".to_owned(),
+            password: Secret::new(Zeroizing::new(password.as_bytes().to_vec())),
+            minted_at: 0,
+            expires_at,
+            failure: failure.map(str::to_owned),
+            retry_at,
+        }
+    }
+
+    /// A failure holds for five seconds after it, neither before nor longer, whatever the clock does.
+    #[test]
+    fn a_failure_settles_for_seconds() {
+        let failed = token("", 0, Some("why"), 1005);
+        for (now, is_settled) in [(999, false), (1000, true), (1004, true), (1005, false), (5000, false), (-1, false)] {
+            assert_eq!(matches!(settled(&failed, now), Some(Err(_))), is_settled, "{now}");
+        }
+        // With a credential that lives, it is the credential that is served meanwhile, and asked for anew after that.
+        let stale = token("p", 1100, Some("why"), 1005);
+        for (now, is_settled) in [(1000, true), (1004, true), (1005, false), (1099, false), (1100, false)] {
+            assert_eq!(matches!(settled(&stale, now), Some(Ok(_))), is_settled, "{now}");
+        }
+        assert!(
+            settled(&token("p", 1003, Some("why"), 1005), 1003).is_some_and(|outcome| outcome.is_err()),
+            "it has ended"
+        );
+    }
+}

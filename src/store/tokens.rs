@@ -227,3 +227,31 @@ impl From<&Token> for v1::Token {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beyond_the_bound_those_that_end_first_are_dropped() {
+        let token = |expires_at| v1::Token { expires_at, ..v1::Token::default() };
+        let count = i64::try_from(MAX_TOKENS).expect("a small number");
+        let mut tokens: Vec<_> = (0..count + 2).map(token).collect();
+        bound(&mut tokens);
+        assert_eq!(tokens.len(), MAX_TOKENS);
+        assert_eq!(tokens.iter().map(|token| token.expires_at).min(), Some(2));
+    }
+
+    /// A reader never meets a file that it refuses.
+    #[test]
+    fn what_ends_first_makes_room_for_large_ones() {
+        let large = |expires_at| v1::Token {
+            password: vec![b'x'; 1024 * 1024 - 1024].into(),
+            expires_at,
+            ..v1::Token::default()
+        };
+        let mut tokens: Vec<_> = [300, 100, 400, 200].map(large).into();
+        bound(&mut tokens);
+        assert_eq!(tokens.iter().map(|token| token.expires_at).collect::<Vec<_>>(), [400, 300, 200]);
+    }
+}

@@ -61,6 +61,7 @@ mod scrub;
 mod secret_service;
 mod store;
 mod support;
+mod token_cache;
 mod traps;
 #[cfg(target_os = "linux")]
 mod units;

@@ -3,6 +3,7 @@
 //! A new issuer plugs in with a file that has a [`Subject`](faults::Subject) and `fault_matrix!(SUBJECT);`, a word in `windows`,
 //! which runs the same on the Windows program, and then tests of its own ways.
 
+mod apart;
 mod aws;
 mod azure;
 mod cache;
