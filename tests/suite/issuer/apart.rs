@@ -125,11 +125,12 @@ fn entries_that_are_nearly_the_same() {
     // The same again, for another registry, with another setting: each asks for itself.
     add("s.test", "two", "t", &[]);
     assert_eq!(fake.count(), 4);
-    add("s.test", "two", "t", &["audience=s"]);
-    add("s.test", "two", "t", &["scope=s"]);
-    assert_eq!(fake.count(), 6);
+    for (count, setting) in [(5, "audience=s"), (6, "scope=s"), (7, "scope=t"), (8, "timeout=9s")] {
+        add("s.test", "two", "t", &[setting]);
+        assert_eq!(fake.count(), count, "{setting}");
+    }
     // What is removed takes nothing of another entry with it.
     node.run(&["logout", "s.test"], "").done();
     parts(ask(&node, "r.test/a", "10s"));
-    assert_eq!(fake.count(), 6);
+    assert_eq!(fake.count(), 8);
 }

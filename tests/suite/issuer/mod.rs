@@ -7,6 +7,7 @@ mod apart;
 mod aws;
 mod azure;
 mod cache;
+mod ends;
 mod exchange;
 mod fake;
 mod faults;
