@@ -1,4 +1,8 @@
-//! When what AWS gives ends: with the first of what it is made from, by AWS's clock and not by the node's.
+//! When what was issued ends: with the first of what it is made from, by the clock of who issued it and not by the node's.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -68,4 +72,22 @@ fn an_assumed_role_ends_with_the_role_that_assumed_it() {
         let seconds = kept(&fakes, &["source=imds", "role-arn=arn:aws:iam::123456789012:role/pull"], "");
         assert_kept(seconds, expected);
     }
+}
+
+/// A token with life left is served while its issuer is down, one without is not: a wrong credential is worse than none.
+#[test]
+fn what_has_ended_is_not_served_although_the_issuer_is_down() {
+    let count = AtomicUsize::new(0);
+    let fake = Fake::https(move |_| match count.fetch_add(1, Ordering::Relaxed) {
+        0 => Reply::json(200, &json!({ "access_token": "token", "expires_in": 1 })),
+        _ => Reply::json(400, &json!({ "error": "down" })),
+    });
+    let node = Node::new();
+    let (url, trust) = (format!("token-url={}/token", fake.url()), ca_file(&node));
+    login(&node, "r.test", "oauth2", &[&url, &trust, "-u id"], "secret").done();
+    assert_eq!(parts(ask(&node, "r.test/a", "10s")).1, "token");
+    // Two seconds, since the program counts whole ones.
+    thread::sleep(Duration::from_secs(2));
+    let run = ask(&node, "r.test/a", "10s");
+    assert_eq!((run.code, run.stdout.as_str(), fake.count()), (1, "", 2), "{run:?}");
 }
