@@ -14,13 +14,20 @@ use crate::broker::local::Local;
 use crate::broker::{self, Log, serve};
 use crate::exit::Code;
 use crate::grpc::Endpoint;
-use crate::store::Store;
+use crate::store::{InitOptions, KeySource, SourceOptions, Store, SystemdKey};
 use crate::{platform, time};
 
 /// Name of the service of Windows.
 const SERVICE: &str = "keyring-credential-provider";
 const TITLE: &str = "Keyring Credential Provider";
 const DESCRIPTION: &str = "Opens the sealed store of registry credentials for the kubelet's plugin and for operators.";
+
+/// How a service makes a store.
+const OF_SERVICE: InitOptions = InitOptions {
+    key_source: Some(KeySource::Keyring),
+    source_options: SourceOptions { systemd_key: SystemdKey::Auto, kms_endpoint: None },
+    data_key_cache: Duration::ZERO,
+};
 
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
@@ -55,6 +62,9 @@ pub(super) struct ServeArgs {
     /// Run under the Service Control Manager of Windows, which is who gives this
     #[arg(long, hide = true, value_name = "NAME")]
     service: Option<String>,
+    /// Make the store first, with the key where the account of the service has its own
+    #[arg(long, hide = true)]
+    init: bool,
     /// End when nobody was connected for so long
     #[arg(long, hide = true, value_name = "DURATION", value_parser = duration)]
     idle: Option<Duration>,
@@ -104,7 +114,8 @@ fn run_serve(args: ServeArgs, context: &Context) -> Outcome {
     let store = context.store.clone();
     if let Some(name) = &args.service {
         platform::run_as_service(name, move |ready| {
-            let served = serve_until_stopped(store, &options, ready);
+            let made = if args.init { store.init(&OF_SERVICE).map(drop) } else { Ok(()) };
+            let served = made.map_err(anyhow::Error::from).and_then(|()| serve_until_stopped(store, &options, ready));
             // Nobody hears what the process itself says.
             served.inspect_err(|error| options.log.say(&format!("error: {error:#}"))).is_ok()
         })

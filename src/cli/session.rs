@@ -58,7 +58,7 @@ impl SessionArgs {
         if !self.as_service {
             output::say("the store's key is not in the Credential Manager of this account: asking as LocalSystem");
         }
-        start_service(context.store.dir()).map(Some)
+        as_service(context.store.dir(), &[]).map(Some)
     }
 }
 
@@ -69,7 +69,8 @@ fn is_another_accounts(store: &Store) -> bool {
         && matches!(store.open(), Err(store::Error::Unavailable { .. }))
 }
 
-fn start_service(store: &Path) -> Result<Session, Failure> {
+/// Lets LocalSystem open a store for one command; `more` is said to `broker serve` besides.
+pub(super) fn as_service(store: &Path, more: &[&str]) -> Result<Session, Failure> {
     let mut random = [0_u8; 16];
     getrandom::fill(&mut random).context("there is no randomness for the name of a pipe")?;
     let random: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -78,20 +79,8 @@ fn start_service(store: &Path) -> Result<Session, Failure> {
     let store = path::absolute(store).context("cannot find the directory of the store")?;
     let log = log_of(&store);
     let store = store.display().to_string();
-    let arguments = [
-        "--store",
-        &store,
-        "broker",
-        "serve",
-        "--service",
-        SERVICE,
-        "--idle",
-        IDLE,
-        "--listen",
-        &pipe,
-        "--log-file",
-        &log,
-    ];
+    let serve = ["--store", &store, "broker", "serve", "--service", SERVICE, "--log-file", &log];
+    let arguments = [&serve[..], &["--idle", IDLE, "--listen", &pipe], more].concat();
     let service = TemporaryService::start(SERVICE, TITLE, &arguments)
         .map_err(|error| service_failure("start", SERVICE, error, Some(&log)))?;
     let endpoint: Endpoint = pipe.parse().map_err(|error: &str| Failure::new(Code::Usage, anyhow!(error)))?;

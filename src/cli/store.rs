@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 
 use super::output::{self, Failure, Outcome};
-use super::{Context, Form};
+use super::{Context, Form, session};
 use crate::exit::Code;
 use crate::grpc::Endpoint;
 use crate::kms;
@@ -34,6 +34,10 @@ pub(super) enum Command {
         /// Leave a store that is there as it is, and call it done
         #[arg(long)]
         if_missing: bool,
+        /// Windows: make it as LocalSystem, in a service that is there for this command only, with the key in that account's
+        /// Credential Manager
+        #[arg(long, conflicts_with_all = ["key_source", "systemd_key", "kms_endpoint", "data_key_cache"])]
+        as_service: bool,
     },
     /// Describe the store, and say whether it opens
     Status,
@@ -61,7 +65,8 @@ pub(super) enum Command {
 
 pub(super) fn run(command: Command, context: &Context) -> Outcome {
     match command {
-        Command::Init { key_source, systemd_key, kms_endpoint, data_key_cache, if_missing } => {
+        Command::Init { if_missing, as_service: true, .. } => init_as_service(if_missing, context),
+        Command::Init { key_source, systemd_key, kms_endpoint, data_key_cache, if_missing, as_service: false } => {
             let source_options = source_options(key_source, systemd_key, kms_endpoint)?;
             init(&InitOptions { key_source, source_options, data_key_cache }, if_missing, context)
         }
@@ -88,18 +93,37 @@ fn source_options(
 }
 
 fn init(options: &InitOptions, if_missing: bool, context: &Context) -> Outcome {
+    match context.store.init(options) {
+        Err(store::Error::Exists { .. }) if if_missing => tell_kept(context),
+        source => tell_made(source?.name(), context),
+    }
+}
+
+/// Looks first: what goes wrong in the service is told in its log only.
+fn init_as_service(if_missing: bool, context: &Context) -> Outcome {
+    match context.store.status() {
+        Err(store::Error::NotFound { .. }) => {}
+        Ok(_) if if_missing => return tell_kept(context),
+        Ok(_) => return Err(store::Error::Exists { dir: context.store.dir().to_owned() }.into()),
+        Err(error) => return Err(error.into()),
+    }
+    let session = session::as_service(context.store.dir(), &["--init"])?;
+    // Whoever asks here lets that account open it.
+    tell_made(&session.client.status()?.key_source, context)
+}
+
+fn tell_made(source: &str, context: &Context) -> Outcome {
     let dir = context.store.dir().display();
-    let source = match context.store.init(options) {
-        Err(store::Error::Exists { .. }) if if_missing => {
-            // Not opened: whether it can be is the business of `store status`.
-            let object = serde_json::json!({ "directory": dir.to_string(), "keySource": null });
-            output::report(context.form, &object, &format!("the store at `{dir}` stays as it is"))?;
-            return Ok(Code::Done);
-        }
-        source => source?,
-    };
-    let object = serde_json::json!({ "directory": dir.to_string(), "keySource": source.name() });
+    let object = serde_json::json!({ "directory": dir.to_string(), "keySource": source });
     output::report(context.form, &object, &format!("made a store at `{dir}`, its key in `{source}`"))?;
+    Ok(Code::Done)
+}
+
+fn tell_kept(context: &Context) -> Outcome {
+    // Not opened: whether it can be is the business of `store status`.
+    let dir = context.store.dir().display();
+    let object = serde_json::json!({ "directory": dir.to_string(), "keySource": null });
+    output::report(context.form, &object, &format!("the store at `{dir}` stays as it is"))?;
     Ok(Code::Done)
 }
 

@@ -580,3 +580,18 @@ fn health_metrics_and_one_line_an_answer() {
     let status = node.run(&["broker", "status", "--broker", &broker.endpoint()], "").done();
     assert!(status.contains("credentials  1\nkey source   host-key\n"), "{status}");
 }
+
+#[test]
+fn services_of_windows_are_refused_here() {
+    let node = Node::with(&["r.test"]);
+    let once = "keyring-credential-provider-once";
+    let reason = "only Windows has services of LocalSystem; run this as root";
+    let expected = Run::new(2, "", &format!("error: cannot start the service `{once}`\n  caused by: {reason}\n"));
+    assert_eq!(node.run(&["list", "--as-service"], ""), expected);
+    let exists = node.run(&["store", "init", "--as-service"], "");
+    assert_eq!(exists.code, 6, "{exists:?}");
+    fs::remove_file(node.sealed()).unwrap();
+    assert_eq!(node.run(&["store", "init", "--as-service"], ""), expected);
+    assert_eq!(node.run(&["store", "init", "--as-service", "--key-source", "host-key"], "").code, 2);
+    assert_eq!(node.run(&["broker", "install"], "").code, 2);
+}

@@ -212,6 +212,33 @@ fn one_command_is_done_by_a_service_that_is_removed() {
 }
 
 #[test]
+fn a_store_is_made_by_a_service_that_is_removed() {
+    let Some(machine) = Machine::new() else { return };
+    let _alone = machine.alone();
+    let program = Program::new(&machine);
+    let init = |more: &[&str]| program.run(&[&["store", "init", "--as-service"], more].concat(), "");
+    let dir = machine.path("store");
+    assert_eq!(init(&[]), Run::new(0, "", &format!("made a store at `{dir}`, its key in `keyring`\n")));
+    assert!(!program.is_registered());
+    machine.run(&["login", "r.test", "-u", "u", "--password-stdin"], "pass-word").done();
+    assert_eq!(init(&["--if-missing"]), Run::new(0, "", &format!("the store at `{dir}` stays as it is\n")));
+    let again = init(&[]);
+    assert_eq!((again.code, program.run(&["list", "--as-service"], "").code), (6, 0), "{again:?}");
+    // What goes wrong there is in the log.
+    fs::remove_file(machine.on_disk("store/credentials.sealed")).unwrap();
+    fs::remove_file(machine.on_disk("store/credentials.lock")).unwrap();
+    fs::create_dir(machine.on_disk("store/credentials.lock")).unwrap();
+    let expected = format!(
+        "error: cannot start the service `{ONCE}`\n  caused by: the service ended at once\nhint: what the service says is in \
+         `{dir}\\broker.log`\n"
+    );
+    assert_eq!(init(&[]), Run::new(1, "", &expected));
+    let last = log_of(&machine).pop().unwrap();
+    assert!(last["message"].as_str().unwrap().starts_with("error: "), "{last}");
+    assert!(!program.is_registered());
+}
+
+#[test]
 fn a_service_that_a_killed_command_left_is_no_hindrance() {
     let Some(machine) = machine() else { return };
     let _alone = machine.alone();
