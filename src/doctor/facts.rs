@@ -11,7 +11,7 @@ use crate::containerd;
 use crate::env;
 use crate::import::{self, Format, Import};
 use crate::kubelet::config::{self, KubeletVersion, ProviderSummary, System, Target, Verdict};
-use crate::node::{Flags, Flavour, Live, Node, Root};
+use crate::node::{Flags, Flavour, Live, Node, Root, Surroundings};
 use crate::platform;
 use crate::store::{Error, Opened, Store};
 
@@ -152,7 +152,7 @@ pub fn gather(node: &Node, store: Option<&Path>, now: i64) -> Facts {
         files,
         names,
         program,
-        docker: docker(root, node.flavour),
+        docker: docker(node),
         runtime: runtime(root),
         store: Store::at(&store_dir).open(),
         store_dir,
@@ -240,9 +240,15 @@ fn written_at(path: &Path) -> Option<i64> {
     i64::try_from(time.duration_since(UNIX_EPOCH).ok()?.as_secs()).ok()
 }
 
-fn docker(root: &Root, flavour: Flavour) -> Vec<(String, Result<Import, String>)> {
-    let dirs: &[&str] = match (root.system(), flavour) {
-        (System::Windows, _) => &[r"C:\var\lib\kubelet", r"C:\k", r"C:\k\.docker", r"C:\.docker"],
+fn docker(node: &Node) -> Vec<(String, Result<Import, String>)> {
+    let root = &node.root;
+    let Surroundings { directory, home } = &node.profile.surroundings;
+    // Where a kubelet of Windows starts, and what its home is, as its service says or as the usual scripts have it.
+    let directory = directory.as_deref().unwrap_or(r"C:\k");
+    let home = home.as_deref().unwrap_or(r"C:\k");
+    let of_home = root.join(home, ".docker");
+    let dirs: &[&str] = match (root.system(), node.flavour) {
+        (System::Windows, _) => &[r"C:\var\lib\kubelet", directory, &of_home, r"C:\.docker"],
         (System::Linux, Flavour::K0s) => &["/var/lib/k0s/kubelet", "", "/root/.docker", "/.docker"],
         (System::Linux, Flavour::Microk8s) => {
             &["/var/snap/microk8s/common/var/lib/kubelet", "", "/root/.docker", "/.docker"]
@@ -250,7 +256,8 @@ fn docker(root: &Root, flavour: Flavour) -> Vec<(String, Result<Import, String>)
         (System::Linux, _) => &["/var/lib/kubelet", "", "/root/.docker", "/.docker"],
     };
     let old: &[&str] = match root.system() {
-        System::Windows => &[r"C:\var\lib\kubelet", r"C:\k", "C:"],
+        System::Windows if root.same(directory, home) => &[r"C:\var\lib\kubelet", directory, "C:"],
+        System::Windows => &[r"C:\var\lib\kubelet", directory, home, "C:"],
         System::Linux => &[dirs[0], "", "/root"],
     };
     let config = dirs.iter().map(|dir| root.join(dir, "config.json"));

@@ -49,6 +49,7 @@ pub use profile::{Profile, Restart};
 pub use removal::removal;
 pub use rollback::rollback;
 pub use root::Root;
+pub use service::Surroundings;
 pub use state::{State, StateError};
 pub use talos::{Extension, STORE as TALOS_STORE, extension};
 pub use verify::{Check, verify};

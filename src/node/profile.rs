@@ -5,7 +5,7 @@
 use super::carrier::Carrier;
 use super::flavour::Flavour;
 use super::root::Root;
-use super::service::Service;
+use super::service::{Service, Surroundings};
 use crate::kubelet::config::System;
 
 /// What is known of a kind of node.
@@ -25,6 +25,8 @@ pub struct Profile {
     pub rewritten: Option<Rewritten>,
     /// The kubelet's program, as its Windows service names it.
     pub program: Option<String>,
+    /// What surrounds the kubelet, as its Windows service says.
+    pub surroundings: Surroundings,
     /// Programs that tell the kubelet's version.
     pub programs: Vec<&'static str>,
     /// What an operator should know.
@@ -91,6 +93,7 @@ impl Profile {
             (_, Some(Restart::Service(name))) => name,
             (_, _) => return self,
         };
+        self.surroundings = Surroundings::of(root, name);
         if let Some(service) = Service::of(root, name) {
             self.carriers = vec![Carrier::Service { path: service.value }];
             self.restart = Some(Restart::Service(name));

@@ -26,7 +26,7 @@ impl Service {
         }
         let words = |value: &str| platform::service_words(&format!(r"{name}\{value}"));
         // nssm quotes the program itself, so it is one text with its blanks.
-        let wrapped = platform::service_value(&format!(r"{name}\Parameters\Application")).ok().flatten();
+        let wrapped = platform::service_text(&format!(r"{name}\Parameters\Application"));
         let (value, command) = match wrapped {
             Some(program) => {
                 (r"Parameters\AppParameters", [vec![program], words(r"Parameters\AppParameters")].concat())
@@ -37,6 +37,32 @@ impl Service {
         let program = command.iter().find(|word| program_name(word) == "kubelet").filter(|_| is_direct)?.clone();
         let value = format!(r"{SERVICES}{name}\{value}");
         matches!(root.read(&value), Ok(Some(_))).then_some(Self { value, program })
+    }
+}
+
+/// What surrounds a kubelet that runs as a service.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// The directory that it starts in, where nssm says so.
+    pub directory: Option<String>,
+    /// `HOME`, where the service sets it.
+    pub home: Option<String>,
+}
+
+impl Surroundings {
+    /// Reads what the service `name` of this machine says, whatever it runs.
+    pub(super) fn of(root: &Root, name: &str) -> Self {
+        if !root.is_live() {
+            return Self::default();
+        }
+        let lists = [r"Environment", r"Parameters\AppEnvironment", r"Parameters\AppEnvironmentExtra"];
+        let all = lists.iter().flat_map(|list| platform::service_list(&format!(r"{name}\{list}")));
+        // The last one counts.
+        let mut home = all.filter_map(|line| {
+            let (variable, value) = line.split_once('=')?;
+            variable.eq_ignore_ascii_case("HOME").then(|| value.to_owned())
+        });
+        Self { directory: platform::service_text(&format!(r"{name}\Parameters\AppDirectory")), home: home.next_back() }
     }
 }
 

@@ -30,7 +30,7 @@ pub use system::listener::{Listener, Peer, group_id, stop_requests};
 pub use system::lock::try_lock_byte;
 pub use system::mark::{raise_generation_mark, read_generation_mark};
 pub use system::process::{end_with_children, end_with_parent};
-pub use system::registry::{service_value, service_words, set_service_value};
+pub use system::registry::{service_list, service_text, service_value, service_words, set_service_value};
 pub use system::roots::system_roots;
 pub use system::running::running;
 pub use system::service::control_service;

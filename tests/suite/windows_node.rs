@@ -350,6 +350,18 @@ fn a_kubelet_below_nssm_gets_its_flags_in_the_parameters_of_nssm() {
         (&"merge".into(), &r"C:\p".into(), &r"C:\p.yaml".into())
     );
 
+    // The kubelet looks for login files where it starts and at its home, which nssm says.
+    service.set(&parameters, "AppDirectory", "REG_EXPAND_SZ", r"%SystemDrive%\k\work dir");
+    service.set(&parameters, "AppEnvironmentExtra", "REG_MULTI_SZ", r"A=b\0HOME=C:\k\home");
+    for dir in ["k/work dir", "k/home/.docker"] {
+        fs::create_dir_all(service.drive().join(dir)).unwrap();
+        fs::write(service.drive().join(dir).join("config.json"), r#"{"auths": {"r.test": {}}}"#).unwrap();
+    }
+    let doctor = service.machine.run(&["doctor"], "");
+    let first = r"error: C:\k\work dir\config.json:1: `auths.r.test` has no login";
+    let second = r"info: C:\k\home\.docker\config.json: the kubelet does not read this file";
+    assert!(doctor.stdout.contains(first) && doctor.stdout.contains(second), "{doctor:#?}");
+
     // What a script is started with is not what it starts the kubelet with.
     service.set(&parameters, "Application", "REG_SZ", r"C:\windows\system32\powershell.exe");
     service.set(&parameters, "AppParameters", "REG_SZ", r"-File C:\k\StartKubelet.ps1");

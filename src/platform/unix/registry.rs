@@ -10,6 +10,16 @@ pub fn service_value(_value: &str) -> io::Result<Option<String>> {
     Ok(None)
 }
 
+/// Returns nothing.
+pub fn service_text(_value: &str) -> Option<String> {
+    None
+}
+
+/// Returns no texts.
+pub fn service_list(_value: &str) -> Vec<String> {
+    Vec::new()
+}
+
 /// Returns no words.
 pub fn service_words(_value: &str) -> Vec<String> {
     Vec::new()

@@ -7,8 +7,8 @@ use std::ptr;
 use windows_sys::Win32::Foundation::{ERROR_FILE_NOT_FOUND, ERROR_SUCCESS};
 use windows_sys::Win32::System::Registry::{
     HKEY, HKEY_LOCAL_MACHINE, KEY_SET_VALUE, KEY_WOW64_64KEY, REG_OPTION_NON_VOLATILE, REG_VALUE_TYPE, RRF_NOEXPAND,
-    RRF_RT_REG_EXPAND_SZ, RRF_RT_REG_SZ, RRF_SUBKEY_WOW6464KEY, RegCloseKey, RegCreateKeyExW, RegFlushKey,
-    RegGetValueW, RegOpenKeyExW, RegSetValueExW,
+    RRF_RT_REG_EXPAND_SZ, RRF_RT_REG_MULTI_SZ, RRF_RT_REG_SZ, RRF_SUBKEY_WOW6464KEY, RegCloseKey, RegCreateKeyExW,
+    RegFlushKey, RegGetValueW, RegOpenKeyExW, RegSetValueExW,
 };
 use windows_sys::core::PCWSTR;
 
@@ -36,12 +36,21 @@ pub fn service_value(value: &str) -> io::Result<Option<String>> {
     Ok(read(value, RRF_RT_REG_SZ | RRF_RT_REG_EXPAND_SZ | RRF_NOEXPAND)?.map(|(_, text)| text))
 }
 
-/// Returns the words of a command line that stands in such a value, with the variables that it names filled in; none when there
-/// is no such value.
-pub fn service_words(value: &str) -> Vec<String> {
+/// Returns the text of such a value with the variables that it names filled in; nothing when there is no such value.
+pub fn service_text(value: &str) -> Option<String> {
     // Asked for so, Windows fills in what is a REG_EXPAND_SZ.
-    let text = read(value, RRF_RT_REG_SZ).ok().flatten();
-    text.and_then(|(_, text)| to_wide(text).ok()).map(|line| running::split(&line)).unwrap_or_default()
+    read(value, RRF_RT_REG_SZ).ok().flatten().map(|(_, text)| text)
+}
+
+/// Returns the words of a command line that stands in such a value, as [`service_text`]; none when there is no such value.
+pub fn service_words(value: &str) -> Vec<String> {
+    service_text(value).and_then(|text| to_wide(text).ok()).map(|line| running::split(&line)).unwrap_or_default()
+}
+
+/// Returns the texts of a value that is a list; none when there is no such value.
+pub fn service_list(value: &str) -> Vec<String> {
+    let Ok(Some((_, units))) = units(value, RRF_RT_REG_MULTI_SZ) else { return Vec::new() };
+    units.split(|unit| *unit == 0).filter(|text| !text.is_empty()).map(String::from_utf16_lossy).collect()
 }
 
 /// Puts other text into such a value, which must exist. Its type stays. Takes effect at the next start of the service.
@@ -127,6 +136,16 @@ fn names(value: &str) -> io::Result<(&str, &str)> {
 }
 
 fn read(value: &str, flags: u32) -> io::Result<Option<(REG_VALUE_TYPE, String)>> {
+    let Some((kind, units)) = units(value, flags)? else { return Ok(None) };
+    let text = from_wide(&units);
+    // Half a character, or text behind a zero.
+    if !units.strip_suffix(&[0]).unwrap_or(&units).iter().copied().eq(text.encode_utf16()) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "is no whole text"));
+    }
+    Ok(Some((kind, text)))
+}
+
+fn units(value: &str, flags: u32) -> io::Result<Option<(REG_VALUE_TYPE, Vec<u16>)>> {
     let (key, name) = names(value)?;
     let (key, name) = (to_wide(format!("{SERVICES}{key}"))?, to_wide(name)?);
     let mut units = vec![0_u16; MAX_TEXT];
@@ -148,13 +167,8 @@ fn read(value: &str, flags: u32) -> io::Result<Option<(REG_VALUE_TYPE, String)>>
         return Ok(None);
     }
     check(code)?;
-    let units = &units[..size as usize / 2];
-    let text = from_wide(units);
-    // Half a character, or text behind a zero.
-    if !units.strip_suffix(&[0]).unwrap_or(units).iter().copied().eq(text.encode_utf16()) {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "is no whole text"));
-    }
-    Ok(Some((kind, text)))
+    units.truncate(size as usize / 2);
+    Ok(Some((kind, units)))
 }
 
 /// Turns an error code of the registry into an error.
