@@ -8,8 +8,9 @@ A thin shell around the program: it checks who runs it, the SHA-256 and the proc
 gives the rest to the program's own 'node apply', which plans, validates, backs up, writes and rolls back. The file is held
 open from before the check until the end, so nobody can change or replace it in between.
 
-The store's key lies in the Credential Manager of the account that makes the store, so 'store init' runs as LocalSystem, the
-kubelet's account, in a scheduled task that is removed afterwards. With -DryRun, no store is made.
+The store's key lies in the Credential Manager of the account that makes the store, so the program makes it as LocalSystem, the
+kubelet's account, in a service that is removed afterwards ('store init --as-service'). It refuses to be that service from a
+directory where others may write: unpack below C:\Program Files. With -DryRun, no store is made.
 
 Exit codes are those of the program: 0 done, 1 failed, 2 usage, 6 conflict, 7 rolled back, 8 roll-back failed, 9 needs
 Administrator, 10 a dry run found changes.
@@ -71,10 +72,13 @@ Assert-Host
 $Binary = Find-Program -Binary $Binary
 $held = Open-Program -Binary $Binary -Sha256 $Sha256
 try {
+    # Some hosts take a line on standard error for an error of their own; only the exit code counts.
+    $ErrorActionPreference = 'Continue'
     if (-not $NoStore -and -not $DryRun) {
-        $code = Invoke-AsLocalSystem -Binary $Binary -Arguments 'store init --if-missing'
+        & $Binary 'store' 'init' '--if-missing' '--as-service'
+        $code = $LASTEXITCODE
         if ($code -ne 0) {
-            Stop-Script 1 "store init ended with $code, run as LocalSystem" 'run it in a shell of LocalSystem to see why'
+            Stop-Script $code 'no store was made, and nothing was changed' 'with -NoStore, the rest is done without one'
         }
     }
 
@@ -91,8 +95,6 @@ try {
     if ($Restart) { $arguments += '--restart' }
     if ($Yes) { $arguments += '--yes' }
 
-    # Some hosts take a line on standard error for an error of their own; only the exit code counts.
-    $ErrorActionPreference = 'Continue'
     & $Binary @arguments
     $code = $LASTEXITCODE
 } finally {

@@ -1,6 +1,6 @@
 <#
 .SYNOPSIS
-What the scripts beside this one share: checks of the host and of the program, and a run as LocalSystem.
+What the scripts beside this one share: checks of the host and of the program.
 
 .DESCRIPTION
 Read by them with the dot operator; it does nothing by itself. Windows PowerShell 5.1, the one that every node has.
@@ -82,30 +82,4 @@ function Open-Program {
         Stop-Script 1 "the SHA-256 of $Binary is $found, and must be $Sha256" 'fetch the file again; do not run it'
     }
     return $held
-}
-
-# Runs the program as LocalSystem, in a scheduled task that is removed afterwards, and returns its exit code.
-function Invoke-AsLocalSystem {
-    param([string] $Binary, [string] $Arguments)
-
-    $task = 'keyring-credential-provider-' + [Guid]::NewGuid().ToString()
-    $action = New-ScheduledTaskAction -Execute $Binary -Argument $Arguments
-    # LocalSystem by its identifier: its name differs between languages.
-    $principal = New-ScheduledTaskPrincipal -UserId 'S-1-5-18' -LogonType ServiceAccount -RunLevel Highest
-    $null = Register-ScheduledTask -TaskName $task -Action $action -Principal $principal
-    try {
-        Start-ScheduledTask -TaskName $task
-        # Running, has not run yet, queued.
-        $pending = @(267009, 267011, 267045)
-        for ($second = 0; $second -lt 60; $second++) {
-            Start-Sleep -Seconds 1
-            $code = (Get-ScheduledTaskInfo -TaskName $task).LastTaskResult
-            if ($pending -notcontains $code) {
-                return $code
-            }
-        }
-        throw "$Binary $Arguments did not end within 60 seconds, run as LocalSystem"
-    } finally {
-        Unregister-ScheduledTask -TaskName $task -Confirm:$false
-    }
 }

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
@@ -53,7 +53,8 @@ impl Log {
     /// [`LogError`], when others may enter the directory or replace it.
     pub fn file(path: &Path) -> Result<Self, LogError> {
         let wrong = |place: &Path, why| LogError { path: path.to_owned(), place: place.to_owned(), why };
-        let dir = path.parent().unwrap_or(Path::new("."));
+        let path = &path::absolute(path).map_err(|error| wrong(path, error.into()))?;
+        let dir = path.parent().unwrap_or(path);
         match platform::create_private_dir(dir) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(wrong(dir, error.into())),
             _ => platform::check_private_dir(dir).map_err(|why| wrong(dir, why))?,
@@ -65,7 +66,7 @@ impl Log {
         };
         let lock = beside(".lock");
         let opened = open(&lock).map_err(|error| wrong(&lock, error.into()))?;
-        Ok(Self(Some(Arc::new(LogFile { path: path.to_owned(), older: beside(".1"), lock: Mutex::new(opened) }))))
+        Ok(Self(Some(Arc::new(LogFile { path: path.clone(), older: beside(".1"), lock: Mutex::new(opened) }))))
     }
 
     /// Writes a sentence for people; into a file as JSON, as all lines there are.
