@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::fake::{Fake, Received, Reply};
-use super::{ask, ca_file, login, parts, pod_request, pod_token, setting};
+use super::{ask, ca_file, login, parts, pod_request, pod_token};
 use crate::support::Node;
 
 #[test]
@@ -33,7 +33,7 @@ fn registries_of_one_helper() {
     let text = "#!/bin/sh\nread -r server\necho >>\"$0.calls\"\nprintf '{\"Username\":\"u\",\"Secret\":\"for %s\"}' \"$server\"\n";
     fs::write(&program, text).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    login(&node, "*.r.test", "helper", &[&setting("program", &program)], "").done();
+    login(&node, "*.r.test", "helper", &[&format!("program={}", program.display())], "").done();
     for host in ["a.r.test", "b.r.test", "a.r.test"] {
         assert_eq!(parts(ask(&node, &format!("{host}/x"), "10s")).1, format!("for {host}"));
     }
