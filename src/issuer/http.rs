@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use jiff::fmt::rfc2822;
 use ureq::config::Config;
 use ureq::http;
-use ureq::tls::{ClientCert, RootCerts, TlsConfig};
+use ureq::tls::{ClientCert, RootCerts, TlsConfig, TlsConfigBuilder};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, Proxy};
@@ -271,24 +271,23 @@ impl Http {
             return Ok(agent);
         }
         let roots = roots::load(self.ca_file.as_deref())?;
-        let tls = TlsConfig::builder()
-            .root_certs(RootCerts::Specific(Arc::new(roots)))
-            .client_cert(self.identity.clone())
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .build();
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .user_agent(concat!("keyring-credential-provider/", env!("CARGO_PKG_VERSION")))
-            .tls_config(tls)
-            .build();
-        Ok(self.agent.get_or_init(|| agent(config)))
+        let tls =
+            TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(roots))).client_cert(self.identity.clone());
+        Ok(self.agent.get_or_init(|| agent(tls)))
     }
 }
 
-/// Makes an agent for which a name that does not resolve is just that, whatever the operating system calls it.
-pub(crate) fn agent(config: Config) -> Agent {
+/// Makes an agent that leaves every status and redirect to its caller, and for which a name that does not resolve is just that,
+/// whatever the operating system calls it.
+pub(crate) fn agent(tls: TlsConfigBuilder) -> Agent {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .user_agent(concat!("keyring-credential-provider/", env!("CARGO_PKG_VERSION")))
+        .tls_config(tls.unversioned_rustls_crypto_provider(provider).build())
+        .build();
     Agent::with_parts(config, DefaultConnector::default(), Names::default())
 }
 

@@ -97,17 +97,8 @@ impl Client {
         let tls = TlsConfig::builder()
             .root_certs(RootCerts::Specific(Arc::new(certificates)))
             .client_cert(client)
-            .disable_verification(host.skips_verification)
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .build();
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .user_agent(concat!("keyring-credential-provider/", env!("CARGO_PKG_VERSION")))
-            .tls_config(tls)
-            .build();
-        Ok(Self { agent: issuer_http::agent(config), timeout, headers: host.headers.clone() })
+            .disable_verification(host.skips_verification);
+        Ok(Self { agent: issuer_http::agent(tls), timeout, headers: host.headers.clone() })
     }
 
     /// Sends a request to the host, with the headers that its hosts.toml adds.
