@@ -319,3 +319,27 @@ fn globs_meet(a: &[u8], b: &[u8]) -> bool {
     }
     row[0]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stored_scope_fits_a_registry_as_a_parsed_one_does() {
+        let scopes = "r.io r.io:5000 r.io/team r.io:5000/team r.iox ar.io *.io *.io:5000/team r*.io docker.io docker.io/library \
+                      docker.io.example docker.iox localhost [::1]:5000 [::1]:5000/a";
+        let images = "r.io/a r.io:5000/a r.io/team/a R.IO/a r.i/a r.iox/a ar.io/a a.r.io/a r.io:50/a nginx acme/app docker.io/a \
+                      registry-1.docker.io/a index.docker.io/a docker.io:443/a docker.io.example/a docker.iox/a localhost/a \
+                      localhost:5000/a [::1]:5000/a [::1]:500/a";
+        let mut fits = 0;
+        for scope in scopes.split_whitespace().map(|text| text.parse::<Scope>().unwrap()) {
+            for image in images.split_whitespace().map(|text| text.parse::<Reference>().unwrap()) {
+                let expected = scope.fit_domain(&image).is_ok();
+                let stored = Scope::stored_fits_domain(scope.as_str().as_bytes(), &image);
+                assert_eq!(stored, expected, "{scope} {image:?}");
+                fits += u32::from(expected);
+            }
+        }
+        assert_eq!(fits, 37);
+    }
+}
