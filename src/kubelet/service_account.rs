@@ -131,6 +131,13 @@ mod tests {
         for other in [of("a", "c", "1", 5), of("c", "b", "1", 5), of("a", "b", "2", 5), of("ab", "", "1", 5)] {
             assert_ne!(first.identity(), other.identity());
         }
+        let of_cluster = |issuer: &str| {
+            account(&format!(
+                r#"{{"iss":"{issuer}","kubernetes.io":{{"namespace":"a","serviceaccount":{{"name":"b","uid":"1"}}}}}}"#
+            ))
+        };
+        assert_eq!(first.identity(), of_cluster("c").identity());
+        assert_ne!(first.identity(), of_cluster("d").identity());
     }
 
     #[test]
