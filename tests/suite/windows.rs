@@ -112,6 +112,14 @@ impl Machine {
         command
     }
 
+    /// Runs one of Wine's own programs. Now and then Wine does not get one started, and says so.
+    pub(crate) fn tool(&self, name: &str, arguments: &[&str]) -> Run {
+        let program = format!(r"C:\windows\system32\{name}.exe");
+        let run = |_| support::run(self.wine("wine").arg(&program).args(arguments), "");
+        let is_started = |run: &Run| !run.stdout.contains("ShellExecuteEx failed");
+        (0..3).map(run).find(is_started).expect("Wine starts its own programs")
+    }
+
     pub(crate) fn run(&self, arguments: &[&str], stdin: impl AsRef<[u8]>) -> Run {
         without_last_words(support::run(&mut self.command(arguments), stdin))
     }

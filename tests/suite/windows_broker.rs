@@ -173,7 +173,7 @@ impl<'a> Program<'a> {
     /// Whether the service for one command is registered.
     fn is_registered(&self) -> bool {
         let key = format!(r"HKLM\SYSTEM\CurrentControlSet\Services\{ONCE}");
-        support::run(self.machine.wine("wine").args(["reg", "query", &key]), "").code == 0
+        self.machine.tool("reg", &["query", &key]).code == 0
     }
 }
 
@@ -246,7 +246,7 @@ fn a_service_that_a_killed_command_left_is_no_hindrance() {
     let list = || program.run(&["list", "--as-service"], "");
     let expected = machine.run(&["list"], "");
     // Killed before the service was started.
-    let made = support::run(machine.wine("wine").args(["sc", "create", ONCE, "binPath=", r"C:\windows\none.exe"]), "");
+    let made = machine.tool("sc", &["create", ONCE, "binPath=", r"C:\windows\none.exe"]);
     assert_eq!((made.code, program.is_registered()), (0, true));
     assert_eq!((list(), program.is_registered()), (expected.clone(), false));
     // Two at a time: one waits for the other.
@@ -289,7 +289,7 @@ fn an_account_without_the_key_asks_as_local_system() {
     let status = machine.json(&["store", "status"]);
     // Wine has one account: the service finds the key no more than this one does, and says so.
     let vault = r"HKCU\Software\Wine\Credential Manager";
-    let reg = |arguments: &[&str]| support::run(machine.wine("wine").arg("reg").args(arguments), "").done();
+    let reg = |arguments: &[&str]| machine.tool("reg", arguments).done();
     let keys = reg(&["query", vault]);
     let key = keys.lines().find(|line| line.contains(status["keyId"].as_str().unwrap())).unwrap().trim();
     reg(&["delete", key, "/f"]);

@@ -10,7 +10,7 @@ use std::process::{Child, Stdio};
 
 use serde_json::json;
 
-use crate::support::{self, Run};
+use crate::support::Run;
 use crate::windows::Machine;
 
 const ACR: &str = include_str!("../data/config/samples/aks-linux.yaml");
@@ -156,7 +156,7 @@ fn the_service_is_restarted_and_without_a_kubelet_everything_is_put_back() {
     let Some(machine) = Machine::new() else { return };
     let _alone = machine.alone();
     let drive = machine.prefix.join("drive_c");
-    let control = |arguments: &[&str]| support::run(machine.wine("wine").arg("sc").args(arguments), "");
+    let control = |arguments: &[&str]| machine.tool("sc", arguments);
     // A service of Wine's own, which stops and starts as it is told.
     control(&["create", "rke2", "binPath=", "C:\\windows\\system32\\spoolsv.exe"]).done();
     fs::create_dir_all(drive.join("etc/rancher/rke2")).unwrap();
@@ -196,7 +196,7 @@ impl Service {
         }
         fs::copy(drive.join("windows/system32").join(program), drive.join("k/kubelet.exe")).unwrap();
         fs::write(drive.join("var/lib/kubelet/kubeadm-flags.env"), "KUBELET_KUBEADM_ARGS=\"--v=1\"\r\n").unwrap();
-        service.wine(&["sc", "create", "kubelet", "binPath=", command]);
+        service.machine.tool("sc", &["create", "kubelet", "binPath=", command]).done();
         Some(service)
     }
 
@@ -205,17 +205,14 @@ impl Service {
     }
 
     #[track_caller]
-    fn wine(&self, arguments: &[&str]) -> String {
-        support::run(self.machine.wine("wine").args(arguments), "").done()
-    }
-
     fn set(&self, key: &str, name: &str, kind: &str, text: &str) {
-        self.wine(&["reg", "add", key, "/v", name, "/t", kind, "/d", text, "/f"]);
+        self.machine.tool("reg", &["add", key, "/v", name, "/t", kind, "/d", text, "/f"]).done();
     }
 
     /// The type of a value, and its text.
+    #[track_caller]
     fn value(&self, key: &str, name: &str) -> (String, String) {
-        let shown = self.wine(&["reg", "query", key, "/v", name]);
+        let shown = self.machine.tool("reg", &["query", key, "/v", name]).done();
         let line = shown.lines().find_map(|line| line.strip_prefix(&format!("    {name}    "))).unwrap();
         let (kind, text) = line.split_once("    ").unwrap();
         (kind.to_owned(), text.to_owned())
@@ -245,7 +242,7 @@ impl Service {
 impl Drop for Service {
     fn drop(&mut self) {
         for verb in ["stop", "delete"] {
-            support::run(self.machine.wine("wine").args(["sc", verb, "kubelet"]), "");
+            self.machine.tool("sc", &[verb, "kubelet"]);
         }
         for name in ["k", "var", "etc", "ProgramData/keyring-credential-provider"] {
             let _ = fs::remove_dir_all(self.drive().join(name));
