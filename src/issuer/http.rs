@@ -100,9 +100,11 @@ impl<'a> Request<'a> {
 
     /// Posts a JSON document.
     pub(super) fn json(endpoint: &'a Endpoint, document: &impl serde::Serialize) -> Self {
+        // Room for any token from the start: what grows leaves a copy behind that is not wiped.
+        let mut body = Zeroizing::new(Vec::with_capacity(32 * 1024));
         // Only a map whose keys are no text cannot be written, and nobody sends one.
-        let body = serde_json::to_vec(document).unwrap_or_default();
-        Self::post(endpoint, "application/json", Zeroizing::new(body))
+        let _ = serde_json::to_writer(&mut *body, document);
+        Self::post(endpoint, "application/json", body)
     }
 
     /// Adds HTTP Basic authentication.
